@@ -130,10 +130,12 @@ struct ChannelControl {
     /// 1 while the guest sleeps for ring space; the worker then wakes it when it stores head.
     Shared<std::uint32_t> guest_waits_for_space;
 
-    /// The first deferred error: position of the failed record first, then the CUresult (release).
-    /// The guest loads the code (acquire) on entry of each call. Sticky until the context dies.
-    alignas(kLineBytes) Shared<std::uint64_t> error_position;
-    Shared<std::uint32_t> error_code;
+    /// The first deferred error that no reply carried. Worker: context and position first, then the
+    /// CUresult (release); pairs with the guest's acquire load on entry of each call. Errors that
+    /// end a context stand until the worker clears the code because that context was destroyed.
+    alignas(kLineBytes) Shared<std::uint32_t> error_code;
+    Shared<std::uint64_t> error_position;
+    Shared<std::uint64_t> error_context;  ///< ContextHandle that it belongs to
 
     /// Ticks while anything is executing or waiting in the worker. A guest that waits longer than
     /// kSilence without seeing it change takes the host for dead.

@@ -18,9 +18,9 @@ inline constexpr std::uint32_t kFatbinMagic = 0xba55ed50;
 // points to a fatbin. It holds pointers and thus means something in its own process only.
 struct FatbinWrapper {
     std::uint32_t magic;
-    std::uint32_t version;  // 1: `data` is the fatbin; 2: `aux` lists pre-linked ones
-    const void* data;
-    const void* const* aux;  // version 2: pointers to fatbins, ended by null
+    std::uint32_t version;   // 1 or 2
+    const void* data;        // the fatbin
+    const void* const* aux;  // version 2: the fatbins that it was linked of, ended by null
 };
 static_assert(sizeof(FatbinWrapper) == 24);
 

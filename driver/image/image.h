@@ -20,12 +20,14 @@ struct Measured {
     // The image: for a wrapper the fatbin that it points to, for PTX the text without its final
     // null character.
     Bytes bytes;
+    // Of a version 2 wrapper, else null: pointers to the fatbins of which `bytes` was linked, ended
+    // by null, each to be measured in its turn.
+    const void* const* prelinked = nullptr;
 };
 
 // Finds kind and length of an image of which the caller knows only where it begins. Reads headers
 // first and never past the end that they name; of text up to its null character, at most 1 GiB.
-// The caller vouches for the memory, as CUDA's does. A wrapper of version 2 (pre-linked fatbins)
-// is refused here: see FatbinWrapper.
+// The caller vouches for the memory, as CUDA's does.
 Result<Measured> measure(const void* image) noexcept;
 
 }  // namespace cubar::driver::image

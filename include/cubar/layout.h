@@ -91,6 +91,9 @@ enum class ClaimRequest : std::uint32_t { kNone = 0, kClaim = 1, kRelease = 2 };
 
 inline constexpr std::size_t kReplySlots = 64;
 inline constexpr std::size_t kFences = 512;
+/// Fences below this belong to streams; the rest to chunks of staging memory.
+inline constexpr std::uint32_t kStreamFences = 480;
+inline constexpr std::uint32_t kStagingFences = kFences - kStreamFences;
 inline constexpr std::size_t kInlineReplyBytes = 40;
 inline constexpr std::size_t kLongReplyBytes = 4096;
 inline constexpr std::uint32_t kNoFence = 0xffff'ffff;

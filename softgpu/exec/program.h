@@ -71,7 +71,7 @@ class Program {
 public:
     /// Null when the module cannot be laid out; `log` then says why, with the line. `map` must
     /// outlive the program; each variable is entered there as a range of its own.
-    [[nodiscard]] static std::shared_ptr<Program> load(std::shared_ptr<const ptx::Module> module,
+    [[nodiscard]] static std::shared_ptr<Program> load(std::unique_ptr<ptx::Module> module,
                                                        MemoryMap& map, std::string& log,
                                                        VariableStorage storage = {});
     ~Program();
@@ -94,7 +94,7 @@ public:
     /// After a prepare() that returned true.
     [[nodiscard]] KernelUsage usage(const Kernel& kernel) const;
 
-    [[nodiscard]] Image& image() { return *image_; }
+    [[nodiscard]] Image& image() const { return *image_; }
 
 private:
     explicit Program(std::unique_ptr<Image> image);

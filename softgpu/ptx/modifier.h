@@ -41,7 +41,7 @@ namespace cubar::softgpu::ptx {
     X(kLevelCacheHint, "level::cache_hint") X(kLevelEvictLast, "level::evict_last")              \
     X(kLevelEvictNormal, "level::evict_normal")                                                  \
     X(kL1, "L1") X(kL2, "L2") X(kTensormap, "tensormap") X(kFractional, "fractional")            \
-    X(kRange, "range")                                                                           \
+    X(kRange, "range") X(kNoftz, "noftz") X(kMask, "mask")                                                                           \
     X(kV2, "v2") X(kV4, "v4") X(kV8, "v8")                                                       \
     X(kUni, "uni") X(kSync, "sync") X(kArrive, "arrive") X(kWait, "wait") X(kRed, "red")         \
     X(kWarp, "warp") X(kAligned, "aligned") X(kAll, "all") X(kAny, "any") X(kBallot, "ballot")   \
@@ -71,7 +71,7 @@ namespace cubar::softgpu::ptx {
     X(kMulticast, "multicast") X(kMulticastCluster, "multicast::cluster") X(kTensor, "tensor")   \
     X(kTile, "tile") X(kTileGather4, "tile::gather4") X(kTileScatter4, "tile::scatter4")         \
     X(kIm2col, "im2col") X(kIm2colNoOffs, "im2col_no_offs") X(kIm2colW, "im2col::w")             \
-    X(kIm2colW128, "im2col::w::128") X(kNoinc, "noinc") X(kIgnoreSrc, "ignore-src")              \
+    X(kIm2colW128, "im2col::w::128") X(kNoinc, "noinc")              \
     X(kCpMask, "cp_mask") X(kCtaGroup1, "cta_group::1") X(kCtaGroup2, "cta_group::2")            \
     X(kInit, "init") X(kInval, "inval") X(kExpectTx, "expect_tx")                                \
     X(kCompleteTxOp, "complete_tx") X(kArriveDrop, "arrive_drop") X(kNoComplete, "noComplete")   \
@@ -103,8 +103,8 @@ namespace cubar::softgpu::ptx {
     X(kForceUnnormalizedCoords, "force_unnormalized_coords") X(kFilterMode, "filter_mode")       \
     X(kAddrMode0, "addr_mode_0") X(kAddrMode1, "addr_mode_1") X(kAddrMode2, "addr_mode_2")       \
     X(kArraySize, "array_size") X(kNumMipmapLevels, "num_mipmap_levels")                         \
-    X(kNumSamples, "num_samples") X(kMemoryLayout, "memory_layout") X(kTexref, "texref")         \
-    X(kSamplerref, "samplerref") X(kSurfref, "surfref")                                          \
+    X(kNumSamples, "num_samples") X(kMemoryLayout, "memory_layout")         \
+                                             \
     X(kFence, "fence") X(kMmaAsync, "mma_async") X(kAlloc, "alloc") X(kDealloc, "dealloc")       \
     X(kRelinquish, "relinquish_alloc_permit") X(kLd, "ld") X(kSt, "st") X(kCp, "cp")             \
     X(kShift, "shift") X(kCommit, "commit") X(kWs, "ws")                                         \

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace cubar::host {
+
+/// Which driver workers use.
+enum class Gpu { kSoft, kNvidia, kNull };
+
+const char* gpu_name(Gpu gpu);
+std::optional<Gpu> gpu_from_name(std::string_view name);
+
+/// The command line of cubar-worker. cubard writes it, the worker reads it.
+///
+/// Devices are not in it: cubard sets CUDA_VISIBLE_DEVICES, so that the driver itself numbers them
+/// as the guest does, and CUBAR_SOFTGPU_NULL for the null GPU. Nothing else of cubard's environment
+/// is passed on but CUBAR_SOFTGPU_*, CUBAR_LOG and CUBAR_LOG_LEVEL.
+struct WorkerArguments {
+    Gpu gpu = Gpu::kSoft;
+    std::string driver;  ///< path for dlopen; a plain name is searched by the system
+    /// Probe: load the driver, write one Facts structure to output_fd, end with 0. On failure: one
+    /// line to stderr that says why, and end with 1.
+    bool probe = false;
+    int output_fd = -1;
+    int control_fd = -1;  ///< SOCK_SEQPACKET socket for ControlClient, unless it is a probe
+
+    std::vector<std::string> to_strings() const;
+    /// Reads main's arguments (without the program's name); nothing where they are not understood.
+    static std::optional<WorkerArguments> parse(std::span<char* const> arguments);
+};
+
+}  // namespace cubar::host

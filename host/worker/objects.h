@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <cuda.h>
+
+#include "cubar/handle.h"
+#include "cubar/layout.h"
+#include "cubar/record.h"
+
+namespace cubar::host {
+
+/// Where a stream stands with its fence. Touched by the executor thread alone.
+struct FenceState {
+    Position issued = 0;  ///< end of the last record issued to the stream
+    bool dirty = false;   ///< `issued` is not yet covered by a fence
+};
+
+/// What the session keeps for each handle that it gave out: the driver's object, and what a later
+/// record needs to know of it.
+struct ContextObject {
+    CUcontext context = nullptr;
+    CUdevice device = 0;
+    bool primary = false;
+    std::uint32_t fence = kNoFence;               ///< of the context's legacy stream
+    std::atomic<std::uint32_t> blocking_streams{0};  ///< others that the legacy stream waits for
+    FenceState legacy;
+};
+
+struct StreamObject {
+    CUstream stream = nullptr;
+    ContextHandle context;
+    bool blocking = false;
+    std::uint32_t fence = kNoFence;
+    FenceState state;
+};
+
+struct EventObject {
+    CUevent event = nullptr;
+    ContextHandle context;
+};
+
+struct ModuleObject {
+    CUmodule module = nullptr;
+    ContextHandle context;
+    bool prints = false;  ///< its code calls vprintf: synchronising with it may yield output
+};
+
+struct LibraryObject {
+    CUlibrary library = nullptr;
+    bool prints = false;
+};
+
+struct KernelObject {
+    CUkernel kernel = nullptr;
+    LibraryHandle library;
+    bool prints = false;
+};
+
+struct FunctionObject {
+    CUfunction function = nullptr;
+    ModuleHandle module;  ///< or null, for the function of a kernel
+    bool prints = false;
+};
+
+}  // namespace cubar::host

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+
+#include "cubar/handle.h"
+
+namespace cubar::guest {
+
+/// What lies behind a range of addresses that CUDA manages.
+enum class MemoryKind : std::uint8_t {
+    kDevice,      ///< the GPU's memory; the guest's own address space is reserved there
+    kManaged,     ///< a __managed__ variable or managed allocation (device memory here)
+    kPinned,      ///< arena memory at the same address in guest and worker: the GPU reads it itself
+    kStaged,      ///< page-locked as far as the application knows, copied through staging
+    kRegistered,  ///< the application's own memory after cuMemHostRegister, copied through staging
+};
+
+struct MemoryRange {
+    std::uint64_t begin = 0;
+    std::uint64_t bytes = 0;
+    MemoryKind kind = MemoryKind::kDevice;
+    ContextHandle context;
+    int device = 0;
+    std::uint64_t id = 0;     ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
+    std::uint32_t flags = 0;  ///< as given at allocation
+    bool owned = true;        ///< false: part of a module (a global), not to be freed by itself
+
+    std::uint64_t end() const { return begin + bytes; }
+    bool on_device() const { return kind == MemoryKind::kDevice || kind == MemoryKind::kManaged; }
+};
+
+/// All ranges that this process knows, for pointer attributes and to choose how a copy travels.
+/// Thread-safe; ranges never overlap.
+class AddressMap {
+public:
+    void add(const MemoryRange& range);
+    /// Removes the range that begins at `begin`; nothing if there is none.
+    std::optional<MemoryRange> remove(std::uint64_t begin);
+    /// The range that holds `address`.
+    std::optional<MemoryRange> find(std::uint64_t address) const;
+    /// Removes and visits all ranges of a context (or of all contexts, for a null handle).
+    template <typename Visit>
+    void remove_context(ContextHandle context, Visit&& visit) {
+        const std::unique_lock lock(mutex_);
+        for (auto it = ranges_.begin(); it != ranges_.end();) {
+            if (!context || it->second.context == context) {
+                visit(it->second);
+                it = ranges_.erase(it);
+            } else {
+                ++it;
+            }
+        }
+    }
+
+private:
+    mutable std::shared_mutex mutex_;
+    std::map<std::uint64_t, MemoryRange> ranges_;
+    std::uint64_t next_id_ = 1;
+};
+
+/// Keeps the guest's own mappings away from device addresses, so that a host pointer and a device
+/// pointer are never equal. Counts by the GPU's page, since small allocations share one.
+/// Thread-safe.
+class AddressReservations {
+public:
+    static constexpr std::uint64_t kPageBytes = std::uint64_t{2} << 20;
+
+    /// False: something of the guest's own is mapped there; nothing is reserved then.
+    bool reserve(std::uint64_t begin, std::uint64_t bytes);
+    void release(std::uint64_t begin, std::uint64_t bytes);
+
+private:
+    void drop(std::uint64_t page);
+
+    std::mutex mutex_;
+    std::map<std::uint64_t, std::uint32_t> uses_;  // page number → allocations in it
+};
+
+}  // namespace cubar::guest

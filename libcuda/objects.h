@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <cuda.h>
+
+#include "cubar/handle.h"
+#include "cubar/handle_table.h"
+#include "cubar/layout.h"
+#include "cubar/record.h"
+#include "libcuda/kernel_facts.h"
+
+namespace cubar::guest {
+
+/// A stream as the guest knows it, so that most questions about it need no crossing. Immutable
+/// after its mirror entry is made, but for the atomics.
+struct Stream {
+    StreamHandle handle;  ///< null: the legacy stream of `context`
+    ContextHandle context;
+    std::uint32_t flags = CU_STREAM_DEFAULT;
+    std::int32_t priority = 0;
+    std::uint64_t id = 0;
+    std::uint32_t fence = kNoFence;
+
+    /// End of the last record that went to this stream. Written under the ring's lock.
+    std::atomic<Position> last{0};
+    /// A kernel that prints was launched since the last synchronisation: the host must finish it,
+    /// because the output comes with its answer.
+    std::atomic<bool> prints{false};
+
+    /// Operations posted since `paced_at`; every kPace of them the stream waits for the ones before,
+    /// so that the host's driver never blocks on a full queue of its own.
+    std::atomic<std::uint32_t> posted{0};
+    std::atomic<Position> paced_at{0};
+
+    bool blocking() const { return (flags & CU_STREAM_NON_BLOCKING) == 0; }
+
+    void reset(StreamHandle new_handle, ContextHandle in_context, std::uint32_t new_flags,
+               std::int32_t new_priority, std::uint64_t new_id, std::uint32_t new_fence) {
+        handle = new_handle;
+        context = in_context;
+        flags = new_flags;
+        priority = new_priority;
+        id = new_id;
+        fence = new_fence;
+        last.store(0, std::memory_order_relaxed);
+        prints.store(false, std::memory_order_relaxed);
+        posted.store(0, std::memory_order_relaxed);
+        paced_at.store(0, std::memory_order_relaxed);
+    }
+};
+
+/// Unfinished operations of one stream after which a caller waits: half of this at a time.
+inline constexpr std::uint32_t kMaxUnfinished = 512;
+
+struct Context {
+    ContextHandle handle;
+    int device = 0;  ///< ordinal as the application counts
+    bool primary = false;
+    std::atomic<std::uint32_t> flags{0};
+    std::uint32_t api_version = 0;
+    std::uint64_t id = 0;
+    Stream legacy;
+    /// Streams of this context that its legacy stream waits for (CU_STREAM_DEFAULT ones).
+    std::atomic<std::uint32_t> blocking_streams{0};
+};
+
+struct Event {
+    ContextHandle context;
+    std::uint32_t flags = 0;
+    /// Where it was recorded last: the fence of that stream and the end of the record. A position
+    /// of 0 means never. The fence is written first, the position last.
+    std::atomic<std::uint32_t> fence{kNoFence};
+    std::atomic<StreamHandle> stream{};
+    std::atomic<Position> position{0};
+};
+
+struct Module {
+    ContextHandle context;
+};
+
+struct Library {
+    std::uint32_t kernels = 0;
+};
+
+struct Kernel {
+    KernelFacts* facts = nullptr;
+    LibraryHandle library;
+    /// Contexts in which its code is loaded, so that launching it cannot block the host's executor.
+    std::atomic<ContextHandle> loaded_in{};
+};
+
+struct Function {
+    KernelFacts* facts = nullptr;
+    ModuleHandle module;  ///< null for the function of a kernel
+    KernelHandle kernel;  ///< null for the function of a module
+    ContextHandle context;
+};
+
+using ContextTable = HandleTable<Kind::kContext, Context>;
+using StreamTable = HandleTable<Kind::kStream, Stream>;
+using EventTable = HandleTable<Kind::kEvent, Event>;
+using ModuleTable = HandleTable<Kind::kModule, Module>;
+using LibraryTable = HandleTable<Kind::kLibrary, Library>;
+using KernelTable = HandleTable<Kind::kKernel, Kernel>;
+using FunctionTable = HandleTable<Kind::kFunction, Function>;
+
+}  // namespace cubar::guest

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda.h>
+
+#include <vector>
+
+namespace cubar::softgpu::device {
+
+/// What CUDA keeps per host thread.
+struct ThreadState {
+    /// The last one is current. Handles, not objects: a context may end while it is on a stack.
+    std::vector<CUcontext> contexts;
+    /// Inside a _ptsz or _ptds function, where stream 0 is the thread's own.
+    bool per_thread_default = false;
+
+    [[nodiscard]] CUcontext current() const {
+        return contexts.empty() ? nullptr : contexts.back();
+    }
+    void set_current(CUcontext context);
+};
+
+/// The calling thread's. Its end lets go of the thread's default streams.
+ThreadState& this_thread();
+
+}  // namespace cubar::softgpu::device

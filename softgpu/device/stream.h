@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "softgpu/device/fault_state.h"
+#include "softgpu/device/task.h"
+
+namespace cubar::softgpu::device {
+
+class Stream;
+
+/// A place in a stream: the end of its operation number `sequence`. Streams work in order, so this
+/// one pair answers all questions of "is it done"; events are such points.
+class Point {
+public:
+    Point() = default;
+    Point(std::shared_ptr<Stream> stream, std::uint64_t sequence)
+        : stream_(std::move(stream)), sequence_(sequence) {}
+
+    [[nodiscard]] bool done() const;
+    void wait() const;
+    [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
+    [[nodiscard]] const Stream* stream() const { return stream_.get(); }
+
+private:
+    std::shared_ptr<Stream> stream_;
+    std::uint64_t sequence_ = 0;
+};
+
+enum class StreamRole : std::uint8_t {
+    kLegacy,     ///< CU_STREAM_LEGACY: orders itself with every blocking stream
+    kPerThread,  ///< CU_STREAM_PER_THREAD of one host thread; blocking
+    kCreated,    ///< by cuStreamCreate
+};
+
+/// An in-order queue of operations, executed by a thread of its own that starts with the first one.
+/// Order among streams is made by the points that an operation waits for; see StreamSet.
+/// Thread-safe. Stays alive until its queue is empty, whoever else lets go of it.
+class Stream : public std::enable_shared_from_this<Stream> {
+public:
+    struct Setup {
+        StreamRole role = StreamRole::kCreated;
+        unsigned flags = CU_STREAM_DEFAULT;
+        int priority = 0;
+        std::uint64_t id = 0;        ///< unique in the process
+        CUcontext context = nullptr;
+        std::size_t capacity = 0;    ///< operations in flight before callers block
+        std::shared_ptr<FaultState> fault;
+    };
+    explicit Stream(Setup setup) : setup_(std::move(setup)) {}
+
+    [[nodiscard]] StreamRole role() const { return setup_.role; }
+    [[nodiscard]] unsigned flags() const { return setup_.flags; }
+    [[nodiscard]] bool blocking() const { return (setup_.flags & CU_STREAM_NON_BLOCKING) == 0; }
+    [[nodiscard]] int priority() const { return setup_.priority; }
+    [[nodiscard]] std::uint64_t id() const { return setup_.id; }
+    [[nodiscard]] CUcontext context() const { return setup_.context; }
+
+    /// Blocks while the queue is full. Callers hold no lock that the queue's operations need.
+    void await_space();
+    /// Appends an operation that starts after the given points. Never blocks.
+    Point append(TaskPtr task, std::vector<Point> after);
+    /// If nothing is in flight: claims the stream for one operation of the calling thread, which
+    /// then calls run_claimed(), and returns true.
+    bool try_claim();
+    void run_claimed(Task& task);
+
+    [[nodiscard]] Point last();
+    [[nodiscard]] bool idle() const;
+    /// Closed, and its work is done.
+    [[nodiscard]] bool finished() const;
+
+    /// Ends the thread once the queue is empty, and makes waits for memory values give up if
+    /// `abandon`.
+    void close(bool abandon);
+    /// True when an operation that waits for something outside should give up.
+    [[nodiscard]] bool abandoned() const;
+
+private:
+    friend class Point;
+    struct Operation {
+        TaskPtr task;
+        std::vector<Point> after;
+    };
+
+    [[nodiscard]] bool reached(std::uint64_t sequence) const {
+        return completed_.load(std::memory_order_acquire) >= sequence;
+    }
+    void wait_for(std::uint64_t sequence);
+    void work();
+    void perform(Task& task);
+    void complete();
+
+    const Setup setup_;
+    mutable std::mutex mutex_;
+    std::condition_variable work_;      // something to do, or closed
+    std::condition_variable progress_;  // an operation ended
+    std::deque<Operation> queue_;
+    bool busy_ = false;  // an operation taken from the queue, or a caller's own, is in work
+    bool closed_ = false;
+    bool thread_started_ = false;
+    std::atomic<bool> abandoned_ = false;
+    std::uint64_t issued_ = 0;
+    // Released by complete() with all effects of the operation, acquired by reached().
+    std::atomic<std::uint64_t> completed_{0};
+};
+
+using StreamRef = std::shared_ptr<Stream>;
+
+}  // namespace cubar::softgpu::device

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "softgpu/device/stream.h"
+
+namespace cubar::softgpu::device {
+
+/// The streams of one context and the order among them: the legacy stream's operations start after
+/// all earlier ones of blocking streams, and theirs after all earlier ones of the legacy stream.
+/// Thread-safe.
+class StreamSet {
+public:
+    struct Setup {
+        CUcontext context = nullptr;
+        std::size_t capacity = 0;  ///< per stream
+        std::shared_ptr<FaultState> fault;
+    };
+    explicit StreamSet(Setup setup);
+    ~StreamSet();
+    StreamSet(const StreamSet&) = delete;
+    StreamSet& operator=(const StreamSet&) = delete;
+
+    [[nodiscard]] StreamRef legacy() const { return legacy_; }
+    /// The calling thread's own default stream.
+    StreamRef per_thread();
+    StreamRef create(unsigned flags, int priority);
+    /// The stream ends once its work is done; this does not wait.
+    void remove(const StreamRef& stream);
+    /// Drops the default stream of a thread that has ended.
+    void forget_thread(std::uint64_t thread);
+
+    /// Enqueues; blocks only while the stream's queue is full.
+    Point submit(const StreamRef& stream, TaskPtr task, std::vector<Point> after = {});
+    /// Does the task in the stream's order and returns when it is done. With nothing in flight
+    /// before it, it runs on the calling thread.
+    void execute(const StreamRef& stream, TaskPtr task);
+
+    [[nodiscard]] bool idle() const;
+    /// For everything that was submitted before the call.
+    void wait();
+    /// Makes operations that wait for a value in memory give up, now and later.
+    void abandon();
+
+private:
+    StreamRef make(StreamRole role, unsigned flags, int priority);
+    void add_order(Stream& stream, std::vector<Point>& after);
+
+    const Setup setup_;
+    StreamRef legacy_;
+    mutable std::mutex mutex_;  // holds still what order an operation gets
+    std::vector<StreamRef> streams_;
+    std::unordered_map<std::uint64_t, StreamRef> per_thread_;
+};
+
+/// A number for the calling thread that no other thread of the process ever gets.
+std::uint64_t this_thread_number();
+
+}  // namespace cubar::softgpu::device

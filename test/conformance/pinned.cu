@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pinned host memory: copies from and to it, mapped access by kernels, flags, attributes.
+#include "conformance.h"
+
+namespace {
+
+__global__ void triple(const int *input, int *output, int count)
+{
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < count)
+        output[i] = 3 * input[i];
+}
+
+constexpr int kCount = 30000;
+
+void copies()
+{
+    int *input = nullptr, *output = nullptr;
+    CUDA(cudaMallocHost(&input, kCount * sizeof(int)));
+    CUDA(cudaHostAlloc(&output, kCount * sizeof(int), cudaHostAllocPortable));
+    for (int i = 0; i < kCount; ++i) {
+        input[i] = 7 * i - 12345;
+        output[i] = -1;
+    }
+    conformance::DeviceArray<int> device_input(kCount), device_output(kCount);
+    cudaStream_t stream;
+    CUDA(cudaStreamCreate(&stream));
+    CUDA(cudaMemcpyAsync(device_input.data(), input, device_input.bytes(), cudaMemcpyHostToDevice,
+                         stream));
+    triple<<<conformance::blocks_for(kCount, 256), 256, 0, stream>>>(device_input.data(),
+                                                                    device_output.data(), kCount);
+    CUDA(cudaMemcpyAsync(output, device_output.data(), device_output.bytes(),
+                         cudaMemcpyDeviceToHost, stream));
+    CUDA(cudaStreamSynchronize(stream));
+    for (int i = 0; i < kCount; ++i)
+        CHECK_AT(i, output[i], 3 * input[i]);
+    conformance::report("copied", output, kCount);
+    unsigned flags = 0;
+    CUDA(cudaHostGetFlags(&flags, output));
+    CHECK(flags & cudaHostAllocPortable);
+    CUDA(cudaStreamDestroy(stream));
+    CUDA(cudaFreeHost(input));
+    CUDA(cudaFreeHost(output));
+}
+
+void mapped()
+{
+    int can_map = 0;
+    CUDA(cudaDeviceGetAttribute(&can_map, cudaDevAttrCanMapHostMemory, 0));
+    if (!can_map) {
+        std::printf("mapped memory is not offered\n");
+        return;
+    }
+    int *host = nullptr, *device = nullptr;
+    CUDA(cudaHostAlloc(&host, 2 * kCount * sizeof(int), cudaHostAllocMapped));
+    CUDA(cudaHostGetDevicePointer(&device, host, 0));
+    for (int round = 1; round <= 3; ++round) {
+        for (int i = 0; i < kCount; ++i)
+            host[i] = round * i;
+        triple<<<conformance::blocks_for(kCount, 256), 256>>>(device, device + kCount, kCount);
+        CUDA(cudaDeviceSynchronize());
+        for (int i = 0; i < kCount; ++i)
+            CHECK_AT(i, host[kCount + i], 3 * round * i);
+    }
+    conformance::report("mapped", host + kCount, kCount);
+    CUDA(cudaFreeHost(host));
+}
+
+void attributes()
+{
+    int *pinned = nullptr;
+    int plain = 0;
+    conformance::DeviceArray<int> device(4);
+    CUDA(cudaMallocHost(&pinned, 64));
+    cudaPointerAttributes found;
+    CUDA(cudaPointerGetAttributes(&found, pinned));
+    CHECK(found.type == cudaMemoryTypeHost && found.hostPointer == pinned);
+    CUDA(cudaPointerGetAttributes(&found, pinned + 3));
+    CHECK(found.type == cudaMemoryTypeHost && found.hostPointer == pinned + 3);
+    CUDA(cudaPointerGetAttributes(&found, device.data()));
+    CHECK(found.type == cudaMemoryTypeDevice && found.devicePointer == device.data()
+          && found.device == 0);
+    CUDA(cudaPointerGetAttributes(&found, &plain));
+    CHECK(found.type == cudaMemoryTypeUnregistered);
+    CUDA(cudaFreeHost(pinned));
+    CUDA(cudaPointerGetAttributes(&found, pinned));
+    CHECK(found.type == cudaMemoryTypeUnregistered);
+    CUDA_FAILS(cudaFreeHost(&plain), cudaErrorInvalidValue);
+    CHECK(cudaGetLastError() == cudaErrorInvalidValue);
+    std::printf("attributes\n");
+}
+
+void registered()
+{
+    std::vector<int> memory(3 * 4096, 5);
+    CUDA(cudaHostRegister(memory.data(), memory.size() * sizeof(int), cudaHostRegisterDefault));
+    conformance::DeviceArray<int> device(memory.size());
+    CUDA(cudaMemcpyAsync(device.data(), memory.data(), device.bytes(), cudaMemcpyHostToDevice));
+    CUDA(cudaDeviceSynchronize());
+    CHECK(device.host() == memory);
+    CUDA_FAILS(cudaHostRegister(memory.data(), 4096, 0), cudaErrorHostMemoryAlreadyRegistered);
+    CUDA(cudaHostUnregister(memory.data()));
+    CUDA_FAILS(cudaHostUnregister(memory.data()), cudaErrorHostMemoryNotRegistered);
+    (void)cudaGetLastError();
+    std::printf("registered\n");
+}
+
+}  // namespace
+
+int main()
+{
+    copies();
+    mapped();
+    attributes();
+    registered();
+    return 0;
+}

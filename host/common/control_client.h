@@ -4,11 +4,10 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <thread>
-#include <unordered_map>
 
 #include "host/common/control_protocol.h"
 #include "host/common/unique_fd.h"
@@ -70,7 +69,7 @@ private:
     std::mutex mutex_;
     std::condition_variable answered_;
     std::uint32_t next_number_ = 1;
-    std::unordered_map<std::uint32_t, std::optional<HostMessage>> waiting_;
+    std::map<std::uint32_t, std::optional<HostMessage>> waiting_;
     bool ended_ = false;
 };
 

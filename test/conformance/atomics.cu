@@ -17,8 +17,7 @@ struct Cells {
     double double_add;
 };
 
-__device__ void touch(Cells *cells, unsigned id)
-{
+__device__ void touch(Cells* cells, unsigned id) {
     const int value = static_cast<int>(id * 2654435761u);
     atomicAdd(&cells->add, value);
     atomicSub(&cells->sub, value);
@@ -42,40 +41,33 @@ __device__ void touch(Cells *cells, unsigned id)
     } while (seen != assumed);
 }
 
-__global__ void on_global(Cells *cells)
-{
+__global__ void on_global(Cells* cells) {
     touch(cells, blockIdx.x * blockDim.x + threadIdx.x);
 }
 
-__global__ void on_shared(Cells *cells)
-{
+__global__ void on_shared(Cells* cells) {
     __shared__ Cells shared;
-    if (threadIdx.x == 0)
-        shared = *cells;
+    if (threadIdx.x == 0) shared = *cells;
     __syncthreads();
     for (unsigned block = 0; block < kBlocks; ++block)
         touch(&shared, block * kThreads + threadIdx.x);
     __syncthreads();
-    if (threadIdx.x == 0)
-        *cells = shared;
+    if (threadIdx.x == 0) *cells = shared;
 }
 
-__global__ void exchange(unsigned *token, unsigned *seen)
-{
+__global__ void exchange(unsigned* token, unsigned* seen) {
     const unsigned id = blockIdx.x * blockDim.x + threadIdx.x;
     seen[atomicExch(token, id + 1)] += 1;
 }
 
-Cells initial()
-{
+Cells initial() {
     Cells cells;
     std::memset(&cells, 0, sizeof cells);
     cells.and_bits = 0xffffffffu;
     return cells;
 }
 
-Cells on_host()
-{
+Cells on_host() {
     Cells cells = initial();
     unsigned add = 0;
     for (unsigned id = 0; id < kTotal; ++id) {
@@ -93,8 +85,7 @@ Cells on_host()
         const unsigned long long wide = id * 0x9e3779b97f4a7c15ull;
         const auto signed_wide = static_cast<long long>(wide);
         cells.wide_largest = wide > cells.wide_largest ? wide : cells.wide_largest;
-        cells.wide_smallest =
-            signed_wide < cells.wide_smallest ? signed_wide : cells.wide_smallest;
+        cells.wide_smallest = signed_wide < cells.wide_smallest ? signed_wide : cells.wide_smallest;
         cells.real_add += static_cast<float>(id % 8);
         cells.double_add += 0.5 * id;
         cells.by_cas += 3 * id + 1;
@@ -106,8 +97,7 @@ Cells on_host()
 
 }  // namespace
 
-int main()
-{
+int main() {
     const Cells expected = on_host();
     conformance::DeviceArray<Cells> cells(std::vector<Cells>{initial()});
     on_global<<<kBlocks, kThreads>>>(cells.data());
@@ -131,8 +121,7 @@ int main()
     CUDA(cudaGetLastError());
     const unsigned last = token.host()[0];
     const auto counts = seen.host();
-    for (unsigned i = 0; i <= kTotal; ++i)
-        CHECK_AT(i, counts[i], i == last ? 0u : 1u);
+    for (unsigned i = 0; i <= kTotal; ++i) CHECK_AT(i, counts[i], i == last ? 0u : 1u);
     std::printf("exchanged %u tokens\n", kTotal);
     return 0;
 }

@@ -19,9 +19,8 @@
 namespace conformance {
 
 /// Names the place and the reason on stdout and ends the program with exit code 1.
-[[noreturn]] inline void fail(const char *file, int line, const char *format, ...)
-{
-    const char *slash = std::strrchr(file, '/');
+[[noreturn]] inline void fail(const char* file, int line, const char* format, ...) {
+    const char* slash = std::strrchr(file, '/');
     std::printf("FAILED %s:%d: ", slash ? slash + 1 : file, line);
     std::va_list arguments;
     va_start(arguments, format);
@@ -32,8 +31,8 @@ namespace conformance {
     std::_Exit(1);
 }
 
-inline void expect(cudaError_t got, cudaError_t want, const char *call, const char *file, int line)
-{
+inline void expect(cudaError_t got, cudaError_t want, const char* call, const char* file,
+                   int line) {
     if (got != want)
         fail(file, line, "%s: got %s, expected %s", call, cudaGetErrorName(got),
              cudaGetErrorName(want));
@@ -42,15 +41,13 @@ inline void expect(cudaError_t got, cudaError_t want, const char *call, const ch
 /// A reproducible sequence (splitmix64). The seed is printed, CONFORMANCE_SEED replaces it.
 class Random {
 public:
-    explicit Random(std::uint64_t seed) : state_(seed)
-    {
-        if (const char *chosen = std::getenv("CONFORMANCE_SEED"))
+    explicit Random(std::uint64_t seed) : state_(seed) {
+        if (const char* chosen = std::getenv("CONFORMANCE_SEED"))
             state_ = std::strtoull(chosen, nullptr, 0);
         std::printf("seed %" PRIu64 "\n", state_);
     }
 
-    std::uint64_t next()
-    {
+    std::uint64_t next() {
         state_ += 0x9e3779b97f4a7c15u;
         std::uint64_t mixed = state_;
         mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -62,8 +59,7 @@ public:
     std::uint32_t below(std::uint32_t bound) { return static_cast<std::uint32_t>(next() % bound); }
 
     /// A number in [low, high).
-    double between(double low, double high)
-    {
+    double between(double low, double high) {
         return low + (high - low) * static_cast<double>(next() >> 11) * 0x1p-53;
     }
 
@@ -75,26 +71,23 @@ private:
 template <typename T>
 class DeviceArray {
 public:
-    explicit DeviceArray(std::size_t size) : size_(size)
-    {
+    explicit DeviceArray(std::size_t size) : size_(size) {
         expect(cudaMalloc(&data_, size * sizeof(T)), cudaSuccess, "cudaMalloc", __FILE__, __LINE__);
     }
-    explicit DeviceArray(const std::vector<T> &values) : DeviceArray(values.size())
-    {
+    explicit DeviceArray(const std::vector<T>& values) : DeviceArray(values.size()) {
         expect(cudaMemcpy(data_, values.data(), bytes(), cudaMemcpyHostToDevice), cudaSuccess,
                "cudaMemcpy to the device", __FILE__, __LINE__);
     }
-    DeviceArray(const DeviceArray &) = delete;
-    DeviceArray &operator=(const DeviceArray &) = delete;
+    DeviceArray(const DeviceArray&) = delete;
+    DeviceArray& operator=(const DeviceArray&) = delete;
     ~DeviceArray() { cudaFree(data_); }
 
-    T *data() const { return data_; }
+    T* data() const { return data_; }
     std::size_t size() const { return size_; }
     std::size_t bytes() const { return size_ * sizeof(T); }
 
     /// A copy on the host; waits for all earlier work of the default stream.
-    std::vector<T> host() const
-    {
+    std::vector<T> host() const {
         std::vector<T> values(size_);
         expect(cudaMemcpy(values.data(), data_, bytes(), cudaMemcpyDeviceToHost), cudaSuccess,
                "cudaMemcpy to the host", __FILE__, __LINE__);
@@ -102,49 +95,44 @@ public:
     }
 
 private:
-    T *data_ = nullptr;
+    T* data_ = nullptr;
     std::size_t size_;
 };
 
 /// Prints a checksum (FNV-1a) of the values, so that two runs can be compared byte by byte.
 template <typename T>
-void report(const char *name, const T *values, std::size_t count)
-{
+void report(const char* name, const T* values, std::size_t count) {
     std::uint64_t hash = 0xcbf29ce484222325u;
-    const auto *bytes = reinterpret_cast<const unsigned char *>(values);
-    for (std::size_t i = 0; i < count * sizeof(T); ++i)
-        hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    const auto* bytes = reinterpret_cast<const unsigned char*>(values);
+    for (std::size_t i = 0; i < count * sizeof(T); ++i) hash = (hash ^ bytes[i]) * 0x100000001b3u;
     std::printf("%s: %zu values, checksum %016" PRIx64 "\n", name, count, hash);
 }
 
 template <typename T>
-void report(const char *name, const std::vector<T> &values)
-{
+void report(const char* name, const std::vector<T>& values) {
     report(name, values.data(), values.size());
 }
 
 /// The number of blocks of `threads` that cover `count` elements.
-constexpr unsigned blocks_for(std::size_t count, unsigned threads)
-{
+constexpr unsigned blocks_for(std::size_t count, unsigned threads) {
     return static_cast<unsigned>((count + threads - 1) / threads);
 }
 
 }  // namespace conformance
 
 /// Ends the program unless the condition holds.
-#define CHECK(condition)                                                                          \
-    do {                                                                                          \
-        if (!(condition))                                                                         \
-            conformance::fail(__FILE__, __LINE__, "%s", #condition);                              \
+#define CHECK(condition)                                                           \
+    do {                                                                           \
+        if (!(condition)) conformance::fail(__FILE__, __LINE__, "%s", #condition); \
     } while (false)
 
 /// Ends the program unless element `index` of a result has the expected value.
-#define CHECK_AT(index, got, want)                                                                \
-    do {                                                                                          \
-        if (!((got) == (want)))                                                                   \
-            conformance::fail(__FILE__, __LINE__, "%s at %zu: got %.17g, expected %.17g", #got,   \
-                              static_cast<std::size_t>(index), static_cast<double>(got),          \
-                              static_cast<double>(want));                                         \
+#define CHECK_AT(index, got, want)                                                              \
+    do {                                                                                        \
+        if (!((got) == (want)))                                                                 \
+            conformance::fail(__FILE__, __LINE__, "%s at %zu: got %.17g, expected %.17g", #got, \
+                              static_cast<std::size_t>(index), static_cast<double>(got),        \
+                              static_cast<double>(want));                                       \
     } while (false)
 
 /// Ends the program unless the runtime call succeeds.

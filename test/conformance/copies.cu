@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear copies of many sizes: pageable sources are consumed and pageable destinations filled
 // when an asynchronous call returns, the direction can be inferred, ranges inside the device.
-#include "conformance.h"
-
 #include <algorithm>
 
-int main()
-{
+#include "conformance.h"
+
+int main() {
     conformance::Random random(128);
     const std::size_t size = 5 * 1024 * 1024 + 17;
     std::vector<unsigned char> source(size);
-    for (auto &byte : source)
-        byte = static_cast<unsigned char>(random.next());
+    for (auto& byte : source) byte = static_cast<unsigned char>(random.next());
     conformance::DeviceArray<unsigned char> first(size), second(size);
     cudaStream_t stream;
     CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));

@@ -9,22 +9,19 @@ struct Volume {
     int at(int x, int y, int z) const { return (z * height + y) * width + x; }
 };
 
-__global__ void negate(cudaPitchedPtr box, cudaExtent extent)
-{
+__global__ void negate(cudaPitchedPtr box, cudaExtent extent) {
     const unsigned y = blockIdx.x, z = blockIdx.y, x = threadIdx.x;
-    auto *row = reinterpret_cast<short *>(static_cast<char *>(box.ptr)
-                                          + (z * extent.height + y) * box.pitch);
+    auto* row =
+        reinterpret_cast<short*>(static_cast<char*>(box.ptr) + (z * extent.height + y) * box.pitch);
     row[x] = static_cast<short>(-row[x]);
 }
 
 }  // namespace
 
-int main()
-{
+int main() {
     const Volume volume{30, 12, 7};
     std::vector<short> values(30 * 12 * 7);
-    for (std::size_t i = 0; i < values.size(); ++i)
-        values[i] = static_cast<short>(i * 13 % 32749);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<short>(i * 13 % 32749);
     const cudaExtent extent = make_cudaExtent(30 * sizeof(short), 12, 7);
     cudaPitchedPtr first, second;
     CUDA(cudaMalloc3D(&first, extent));
@@ -60,10 +57,8 @@ int main()
     for (int z = 0; z < 7; ++z)
         for (int y = 0; y < 12; ++y)
             for (int x = 0; x < 30; ++x) {
-                const bool inside =
-                    x >= 15 && x < 25 && y >= 6 && y < 11 && z >= 4 && z < 7;
-                const int expected =
-                    inside ? -values[volume.at(x - 11, y - 4, z - 3)] : 0x1111;
+                const bool inside = x >= 15 && x < 25 && y >= 6 && y < 11 && z >= 4 && z < 7;
+                const int expected = inside ? -values[volume.at(x - 11, y - 4, z - 3)] : 0x1111;
                 CHECK_AT(volume.at(x, y, z), result[volume.at(x, y, z)], expected);
             }
     conformance::report("volume", result);

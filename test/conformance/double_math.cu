@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // f64 and f32 arithmetic: what IEEE 754 defines is compared bit by bit, functions within ulps.
-#include "conformance.h"
-
 #include <cmath>
+
+#include "conformance.h"
 
 namespace {
 
@@ -10,39 +10,31 @@ constexpr int kExact = 7;
 constexpr int kFunctions = 8;
 
 template <typename T>
-__global__ void exact(const T *a, const T *b, const T *c, T *out, int count)
-{
+__global__ void exact(const T* a, const T* b, const T* c, T* out, int count) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= count)
-        return;
-    const T results[kExact] = {a[i] + b[i],      a[i] * b[i],       a[i] / b[i],
+    if (i >= count) return;
+    const T results[kExact] = {a[i] + b[i],           a[i] * b[i],      a[i] / b[i],
                                fma(a[i], b[i], c[i]), sqrt(fabs(a[i])), floor(a[i]),
                                fmin(a[i], c[i])};
-    for (int k = 0; k < kExact; ++k)
-        out[k * count + i] = results[k];
+    for (int k = 0; k < kExact; ++k) out[k * count + i] = results[k];
 }
 
 template <typename T>
-__global__ void functions(const T *a, T *out, int count)
-{
+__global__ void functions(const T* a, T* out, int count) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= count)
-        return;
+    if (i >= count) return;
     const T results[kFunctions] = {exp(a[i]),  log(fabs(a[i])), sin(a[i]),  cos(a[i]),
                                    tanh(a[i]), cbrt(a[i]),      atan(a[i]), erf(a[i])};
-    for (int k = 0; k < kFunctions; ++k)
-        out[k * count + i] = results[k];
+    for (int k = 0; k < kFunctions; ++k) out[k * count + i] = results[k];
 }
 
 template <typename T>
-bool identical(T got, T want)
-{
+bool identical(T got, T want) {
     return (std::isnan(got) && std::isnan(want)) || std::memcmp(&got, &want, sizeof got) == 0;
 }
 
 template <typename T>
-void run(const char *name, conformance::Random &random, T tolerance)
-{
+void run(const char* name, conformance::Random& random, T tolerance) {
     const int count = 2048;
     std::vector<T> a(count), b(count), c(count);
     for (int i = 0; i < count; ++i) {
@@ -54,7 +46,7 @@ void run(const char *name, conformance::Random &random, T tolerance)
     conformance::DeviceArray<T> device_a(a), device_b(b), device_c(c);
     conformance::DeviceArray<T> out(kExact * count), values(kFunctions * count);
     exact<T><<<conformance::blocks_for(count, 128), 128>>>(device_a.data(), device_b.data(),
-                                                          device_c.data(), out.data(), count);
+                                                           device_c.data(), out.data(), count);
     CUDA(cudaGetLastError());
     auto result = out.host();
     for (int i = 0; i < count; ++i) {
@@ -74,16 +66,15 @@ void run(const char *name, conformance::Random &random, T tolerance)
     std::printf("%s: ", name);
     conformance::report("exact operations", result);
 
-    functions<T><<<conformance::blocks_for(count, 128), 128>>>(device_a.data(), values.data(),
-                                                              count);
+    functions<T>
+        <<<conformance::blocks_for(count, 128), 128>>>(device_a.data(), values.data(), count);
     CUDA(cudaGetLastError());
     result = values.host();
     for (int i = 0; i < count; ++i) {
         const double x = a[i];
-        const double expected[kFunctions] = {std::exp(x),  std::log(std::fabs(x)),
-                                             std::sin(x),  std::cos(x),
-                                             std::tanh(x), std::cbrt(x),
-                                             std::atan(x), std::erf(x)};
+        const double expected[kFunctions] = {
+            std::exp(x),  std::log(std::fabs(x)), std::sin(x),  std::cos(x),
+            std::tanh(x), std::cbrt(x),           std::atan(x), std::erf(x)};
         for (int k = 0; k < kFunctions; ++k) {
             const double error = std::fabs(result[k * count + i] - expected[k]);
             CHECK(error <= tolerance * std::fmax(1.0, std::fabs(expected[k])));
@@ -94,8 +85,7 @@ void run(const char *name, conformance::Random &random, T tolerance)
 
 }  // namespace
 
-int main()
-{
+int main() {
     conformance::Random random(111);
     run<double>("double", random, 0x1p-49);
     run<float>("float", random, 0x1p-20f);

@@ -6,12 +6,11 @@
 namespace {
 
 // Whoever holds the lock runs on while the other lanes of its warp spin.
-__global__ void lock_in_turn(unsigned *lock, unsigned *count)
-{
+__global__ void lock_in_turn(unsigned* lock, unsigned* count) {
     bool done = false;
     while (!done) {
         if (atomicCAS(lock, 0u, 1u) == 0u) {
-            *count = *const_cast<volatile unsigned *>(count) + threadIdx.x;
+            *count = *const_cast<volatile unsigned*>(count) + threadIdx.x;
             __threadfence();
             atomicExch(lock, 0u);
             done = true;
@@ -20,8 +19,7 @@ __global__ void lock_in_turn(unsigned *lock, unsigned *count)
 }
 
 // Each odd lane spins until its even neighbour has written.
-__global__ void hand_over(volatile unsigned *mail)
-{
+__global__ void hand_over(volatile unsigned* mail) {
     const unsigned lane = threadIdx.x;
     if (lane % 2) {
         while (mail[lane - 1] == 0)
@@ -34,8 +32,7 @@ __global__ void hand_over(volatile unsigned *mail)
 
 }  // namespace
 
-int main()
-{
+int main() {
     conformance::DeviceArray<unsigned> lock(2);
     CUDA(cudaMemset(lock.data(), 0, lock.bytes()));
     lock_in_turn<<<2, 64>>>(lock.data(), lock.data() + 1);
@@ -48,8 +45,7 @@ int main()
     hand_over<<<1, 32>>>(mail.data());
     CUDA(cudaGetLastError());
     const auto letters = mail.host();
-    for (unsigned lane = 0; lane < 32; ++lane)
-        CHECK_AT(lane, letters[lane], 100 + lane);
+    for (unsigned lane = 0; lane < 32; ++lane) CHECK_AT(lane, letters[lane], 100 + lane);
     conformance::report("handed over", letters);
     return 0;
 }

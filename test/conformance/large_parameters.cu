@@ -10,26 +10,21 @@ struct Block {
 };
 
 template <unsigned kBytes>
-__global__ void copy_block(const __grid_constant__ Block<kBytes> block, unsigned char *out)
-{
-    for (unsigned i = threadIdx.x; i < kBytes; i += blockDim.x)
-        out[i] = block.bytes[i];
+__global__ void copy_block(const __grid_constant__ Block<kBytes> block, unsigned char* out) {
+    for (unsigned i = threadIdx.x; i < kBytes; i += blockDim.x) out[i] = block.bytes[i];
 }
 
 template <unsigned kBytes>
-void run(conformance::Random &random)
-{
+void run(conformance::Random& random) {
     Block<kBytes> block;
-    for (auto &byte : block.bytes)
-        byte = static_cast<unsigned char>(random.next());
+    for (auto& byte : block.bytes) byte = static_cast<unsigned char>(random.next());
     conformance::DeviceArray<unsigned char> out(kBytes);
     copy_block<kBytes><<<1, 128>>>(block, out.data());
     CUDA(cudaGetLastError());
     const Block<kBytes> sent = block;
     std::memset(&block, 0, sizeof block);  // the launch has taken its own copy
     const auto result = out.host();
-    for (unsigned i = 0; i < kBytes; ++i)
-        CHECK_AT(i, result[i], sent.bytes[i]);
+    for (unsigned i = 0; i < kBytes; ++i) CHECK_AT(i, result[i], sent.bytes[i]);
     conformance::report("block", result);
 }
 
@@ -41,8 +36,8 @@ struct Mixed {
     char tail[3];
 };
 
-__global__ void unpack(char c, Mixed mixed, std::uint16_t s, std::uint64_t w, bool flag, double *out)
-{
+__global__ void unpack(char c, Mixed mixed, std::uint16_t s, std::uint64_t w, bool flag,
+                       double* out) {
     const double values[] = {static_cast<double>(c),
                              static_cast<double>(mixed.c),
                              mixed.d,
@@ -52,14 +47,12 @@ __global__ void unpack(char c, Mixed mixed, std::uint16_t s, std::uint64_t w, bo
                              static_cast<double>(s),
                              static_cast<double>(w),
                              flag ? 1.0 : 0.0};
-    for (int i = 0; i < 9; ++i)
-        out[i] = values[i];
+    for (int i = 0; i < 9; ++i) out[i] = values[i];
 }
 
 }  // namespace
 
-int main()
-{
+int main() {
     conformance::Random random(117);
     run<1>(random);
     run<37>(random);

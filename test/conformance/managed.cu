@@ -8,8 +8,7 @@ __managed__ int total;
 
 namespace {
 
-__global__ void accumulate(int count)
-{
+__global__ void accumulate(int count) {
     for (int i = threadIdx.x; i < count; i += blockDim.x) {
         values[i] += i;
         atomicAdd(&total, values[i]);
@@ -18,15 +17,13 @@ __global__ void accumulate(int count)
 
 }  // namespace
 
-int main()
-{
+int main() {
     std::vector<int> expected(256);
     expected[0] = 5;
     expected[1] = 6;
     expected[2] = 7;
     int sum = 0;
-    for (int i = 0; i < 256; ++i)
-        sum += expected[i] += i;
+    for (int i = 0; i < 256; ++i) sum += expected[i] += i;
     accumulate<<<1, 64>>>(256);
     CUDA(cudaGetLastError());
     CUDA(cudaDeviceSynchronize());
@@ -38,8 +35,7 @@ int main()
 
     int offered = 0;
     CUDA(cudaDeviceGetAttribute(&offered, cudaDevAttrManagedMemory, 0));
-    if (offered)
-        CHECK(total == sum && values[255] == expected[255]);
+    if (offered) CHECK(total == sum && values[255] == expected[255]);
     conformance::report("values", result);
     return 0;
 }

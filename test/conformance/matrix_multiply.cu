@@ -7,8 +7,7 @@ namespace {
 constexpr int kTile = 16;
 
 template <typename T>
-__global__ void multiply(const T *a, const T *b, T *product, int rows, int inner, int columns)
-{
+__global__ void multiply(const T* a, const T* b, T* product, int rows, int inner, int columns) {
     __shared__ T tile_a[kTile][kTile];
     __shared__ T tile_b[kTile][kTile];
     const int row = blockIdx.y * kTile + threadIdx.y;
@@ -22,22 +21,18 @@ __global__ void multiply(const T *a, const T *b, T *product, int rows, int inner
         tile_b[threadIdx.y][threadIdx.x] =
             b_row < inner && column < columns ? b[b_row * columns + column] : T(0);
         __syncthreads();
-        for (int k = 0; k < kTile; ++k)
-            sum += tile_a[threadIdx.y][k] * tile_b[k][threadIdx.x];
+        for (int k = 0; k < kTile; ++k) sum += tile_a[threadIdx.y][k] * tile_b[k][threadIdx.x];
         __syncthreads();
     }
-    if (row < rows && column < columns)
-        product[row * columns + column] = sum;
+    if (row < rows && column < columns) product[row * columns + column] = sum;
 }
 
 // Small integers as values: every partial sum is exact in any order and with or without FMA.
 template <typename T>
-void run(const char *name, conformance::Random &random, int rows, int inner, int columns)
-{
+void run(const char* name, conformance::Random& random, int rows, int inner, int columns) {
     const auto values = [&random](int count) {
         std::vector<T> result(count);
-        for (T &value : result)
-            value = static_cast<T>(static_cast<int>(random.below(17)) - 8);
+        for (T& value : result) value = static_cast<T>(static_cast<int>(random.below(17)) - 8);
         return result;
     };
     const auto a = values(rows * inner);
@@ -52,8 +47,7 @@ void run(const char *name, conformance::Random &random, int rows, int inner, int
     for (int row = 0; row < rows; ++row)
         for (int column = 0; column < columns; ++column) {
             T sum = 0;
-            for (int k = 0; k < inner; ++k)
-                sum += a[row * inner + k] * b[k * columns + column];
+            for (int k = 0; k < inner; ++k) sum += a[row * inner + k] * b[k * columns + column];
             CHECK_AT(row * columns + column, product[row * columns + column], sum);
         }
     conformance::report(name, product);
@@ -61,8 +55,7 @@ void run(const char *name, conformance::Random &random, int rows, int inner, int
 
 }  // namespace
 
-int main()
-{
+int main() {
     conformance::Random random(102);
     run<float>("float 16x16x16", random, 16, 16, 16);
     run<float>("float 45x70x33", random, 45, 70, 33);

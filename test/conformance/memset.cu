@@ -4,15 +4,13 @@
 
 namespace {
 
-__global__ void add_one(unsigned char *bytes)
-{
+__global__ void add_one(unsigned char* bytes) {
     ++bytes[blockIdx.x * blockDim.x + threadIdx.x];
 }
 
 }  // namespace
 
-int main()
-{
+int main() {
     conformance::Random random(125);
     const std::size_t size = 4096;
     conformance::DeviceArray<unsigned char> bytes(size);
@@ -37,8 +35,7 @@ int main()
     CUDA(cudaGetLastError());
     CUDA(cudaStreamSynchronize(stream));
     auto result = bytes.host();
-    for (std::size_t i = 0; i < size; ++i)
-        CHECK_AT(i, result[i], i < size / 2 ? 2 : 12);
+    for (std::size_t i = 0; i < size; ++i) CHECK_AT(i, result[i], i < size / 2 ? 2 : 12);
 
     CUDA(cudaMemset2DAsync(bytes.data() + 3, 100, 0xc3, 17, 30, stream));
     CUDA(cudaStreamSynchronize(stream));

@@ -4,13 +4,11 @@
 
 namespace {
 
-__global__ void light(int *out)
-{
+__global__ void light(int* out) {
     out[threadIdx.x] = threadIdx.x;
 }
 
-__global__ void __launch_bounds__(128) shared_heavy(int *out)
-{
+__global__ void __launch_bounds__(128) shared_heavy(int* out) {
     __shared__ int values[6000];
     values[threadIdx.x] = out[threadIdx.x];
     __syncthreads();
@@ -19,18 +17,15 @@ __global__ void __launch_bounds__(128) shared_heavy(int *out)
 
 __constant__ int constants[100];
 
-__global__ void with_constants(int *out)
-{
+__global__ void with_constants(int* out) {
     int local[32];
-    for (int i = 0; i < 32; ++i)
-        local[i] = constants[(threadIdx.x + i) % 100];
+    for (int i = 0; i < 32; ++i) local[i] = constants[(threadIdx.x + i) % 100];
     out[threadIdx.x] = local[out[threadIdx.x] & 31];
 }
 
 }  // namespace
 
-int main()
-{
+int main() {
     int devices = 0;
     CUDA(cudaGetDeviceCount(&devices));
     CHECK(devices >= 1);

@@ -4,17 +4,14 @@
 
 namespace {
 
-__global__ void triple(const int *input, int *output, int count)
-{
+__global__ void triple(const int* input, int* output, int count) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < count)
-        output[i] = 3 * input[i];
+    if (i < count) output[i] = 3 * input[i];
 }
 
 constexpr int kCount = 30000;
 
-void copies()
-{
+void copies() {
     int *input = nullptr, *output = nullptr;
     CUDA(cudaMallocHost(&input, kCount * sizeof(int)));
     CUDA(cudaHostAlloc(&output, kCount * sizeof(int), cudaHostAllocPortable));
@@ -28,12 +25,11 @@ void copies()
     CUDA(cudaMemcpyAsync(device_input.data(), input, device_input.bytes(), cudaMemcpyHostToDevice,
                          stream));
     triple<<<conformance::blocks_for(kCount, 256), 256, 0, stream>>>(device_input.data(),
-                                                                    device_output.data(), kCount);
+                                                                     device_output.data(), kCount);
     CUDA(cudaMemcpyAsync(output, device_output.data(), device_output.bytes(),
                          cudaMemcpyDeviceToHost, stream));
     CUDA(cudaStreamSynchronize(stream));
-    for (int i = 0; i < kCount; ++i)
-        CHECK_AT(i, output[i], 3 * input[i]);
+    for (int i = 0; i < kCount; ++i) CHECK_AT(i, output[i], 3 * input[i]);
     conformance::report("copied", output, kCount);
     unsigned flags = 0;
     CUDA(cudaHostGetFlags(&flags, output));
@@ -43,8 +39,7 @@ void copies()
     CUDA(cudaFreeHost(output));
 }
 
-void mapped()
-{
+void mapped() {
     int can_map = 0;
     CUDA(cudaDeviceGetAttribute(&can_map, cudaDevAttrCanMapHostMemory, 0));
     if (!can_map) {
@@ -55,20 +50,17 @@ void mapped()
     CUDA(cudaHostAlloc(&host, 2 * kCount * sizeof(int), cudaHostAllocMapped));
     CUDA(cudaHostGetDevicePointer(&device, host, 0));
     for (int round = 1; round <= 3; ++round) {
-        for (int i = 0; i < kCount; ++i)
-            host[i] = round * i;
+        for (int i = 0; i < kCount; ++i) host[i] = round * i;
         triple<<<conformance::blocks_for(kCount, 256), 256>>>(device, device + kCount, kCount);
         CUDA(cudaDeviceSynchronize());
-        for (int i = 0; i < kCount; ++i)
-            CHECK_AT(i, host[kCount + i], 3 * round * i);
+        for (int i = 0; i < kCount; ++i) CHECK_AT(i, host[kCount + i], 3 * round * i);
     }
     conformance::report("mapped", host + kCount, kCount);
     CUDA(cudaFreeHost(host));
 }
 
-void attributes()
-{
-    int *pinned = nullptr;
+void attributes() {
+    int* pinned = nullptr;
     int plain = 0;
     conformance::DeviceArray<int> device(4);
     CUDA(cudaMallocHost(&pinned, 64));
@@ -78,8 +70,8 @@ void attributes()
     CUDA(cudaPointerGetAttributes(&found, pinned + 3));
     CHECK(found.type == cudaMemoryTypeHost && found.hostPointer == pinned + 3);
     CUDA(cudaPointerGetAttributes(&found, device.data()));
-    CHECK(found.type == cudaMemoryTypeDevice && found.devicePointer == device.data()
-          && found.device == 0);
+    CHECK(found.type == cudaMemoryTypeDevice && found.devicePointer == device.data() &&
+          found.device == 0);
     CUDA(cudaPointerGetAttributes(&found, &plain));
     CHECK(found.type == cudaMemoryTypeUnregistered);
     CUDA(cudaFreeHost(pinned));
@@ -90,8 +82,7 @@ void attributes()
     std::printf("attributes\n");
 }
 
-void registered()
-{
+void registered() {
     std::vector<int> memory(3 * 4096, 5);
     CUDA(cudaHostRegister(memory.data(), memory.size() * sizeof(int), cudaHostRegisterDefault));
     conformance::DeviceArray<int> device(memory.size());
@@ -107,8 +98,7 @@ void registered()
 
 }  // namespace
 
-int main()
-{
+int main() {
     copies();
     mapped();
     attributes();

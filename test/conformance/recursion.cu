@@ -1,46 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recursive device functions: Fibonacci, Ackermann, quicksort on local memory, mutual recursion.
-#include "conformance.h"
-
 #include <algorithm>
+
+#include "conformance.h"
 
 namespace {
 
-__device__ __noinline__ unsigned fibonacci(unsigned n)
-{
+__device__ __noinline__ unsigned fibonacci(unsigned n) {
     return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2);
 }
 
-__device__ __noinline__ unsigned ackermann(unsigned m, unsigned n)
-{
-    if (m == 0)
-        return n + 1;
+__device__ __noinline__ unsigned ackermann(unsigned m, unsigned n) {
+    if (m == 0) return n + 1;
     return ackermann(m - 1, n == 0 ? 1 : ackermann(m, n - 1));
 }
 
 __device__ bool is_odd(unsigned n);
 
-__device__ __noinline__ bool is_even(unsigned n)
-{
+__device__ __noinline__ bool is_even(unsigned n) {
     return n == 0 || is_odd(n - 1);
 }
 
-__device__ __noinline__ bool is_odd(unsigned n)
-{
+__device__ __noinline__ bool is_odd(unsigned n) {
     return n != 0 && is_even(n - 1);
 }
 
-__device__ __noinline__ void sort(int *values, int low, int high)
-{
-    if (low >= high)
-        return;
+__device__ __noinline__ void sort(int* values, int low, int high) {
+    if (low >= high) return;
     const int pivot = values[(low + high) / 2];
     int left = low, right = high;
     while (left <= right) {
-        while (values[left] < pivot)
-            ++left;
-        while (values[right] > pivot)
-            --right;
+        while (values[left] < pivot) ++left;
+        while (values[right] > pivot) --right;
         if (left <= right) {
             const int value = values[left];
             values[left++] = values[right];
@@ -52,8 +43,7 @@ __device__ __noinline__ void sort(int *values, int low, int high)
 }
 
 // Every lane recurses to its own depth.
-__global__ void numbers(unsigned *out)
-{
+__global__ void numbers(unsigned* out) {
     out[threadIdx.x] = fibonacci(threadIdx.x % 15);
     out[64 + threadIdx.x] = ackermann(threadIdx.x % 3, threadIdx.x % 5);
     out[128 + threadIdx.x] = is_even(threadIdx.x) ? 1 : 0;
@@ -61,30 +51,24 @@ __global__ void numbers(unsigned *out)
 
 constexpr int kLength = 24;
 
-__global__ void sort_each(const int *input, int *output)
-{
+__global__ void sort_each(const int* input, int* output) {
     int values[kLength];
-    for (int i = 0; i < kLength; ++i)
-        values[i] = input[threadIdx.x * kLength + i];
+    for (int i = 0; i < kLength; ++i) values[i] = input[threadIdx.x * kLength + i];
     sort(values, 0, kLength - 1);
-    for (int i = 0; i < kLength; ++i)
-        output[threadIdx.x * kLength + i] = values[i];
+    for (int i = 0; i < kLength; ++i) output[threadIdx.x * kLength + i] = values[i];
 }
 
-unsigned fibonacci_on_host(unsigned n)
-{
+unsigned fibonacci_on_host(unsigned n) {
     return n < 2 ? n : fibonacci_on_host(n - 1) + fibonacci_on_host(n - 2);
 }
 
-unsigned ackermann_on_host(unsigned m, unsigned n)
-{
+unsigned ackermann_on_host(unsigned m, unsigned n) {
     return m == 0 ? n + 1 : ackermann_on_host(m - 1, n == 0 ? 1 : ackermann_on_host(m, n - 1));
 }
 
 }  // namespace
 
-int main()
-{
+int main() {
     CUDA(cudaDeviceSetLimit(cudaLimitStackSize, 16 * 1024));
     std::size_t stack = 0;
     CUDA(cudaDeviceGetLimit(&stack, cudaLimitStackSize));
@@ -103,8 +87,7 @@ int main()
 
     conformance::Random random(118);
     std::vector<int> values(40 * kLength);
-    for (int &value : values)
-        value = static_cast<int>(random.below(50));
+    for (int& value : values) value = static_cast<int>(random.below(50));
     conformance::DeviceArray<int> input(values), output(values.size());
     sort_each<<<1, 40>>>(input.data(), output.data());
     CUDA(cudaGetLastError());

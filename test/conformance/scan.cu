@@ -6,9 +6,8 @@ namespace {
 
 constexpr unsigned kThreads = 128;
 
-__global__ void scan_blocks(const std::uint32_t *input, std::uint32_t *output,
-                            std::uint32_t *block_sums, std::size_t count)
-{
+__global__ void scan_blocks(const std::uint32_t* input, std::uint32_t* output,
+                            std::uint32_t* block_sums, std::size_t count) {
     __shared__ std::uint32_t lanes[2][kThreads];
     const std::size_t i = blockIdx.x * static_cast<std::size_t>(blockDim.x) + threadIdx.x;
     int current = 0;
@@ -21,28 +20,23 @@ __global__ void scan_blocks(const std::uint32_t *input, std::uint32_t *output,
         current = 1 - current;
         __syncthreads();
     }
-    if (i < count)
-        output[i] = lanes[current][threadIdx.x];
+    if (i < count) output[i] = lanes[current][threadIdx.x];
     if (threadIdx.x == kThreads - 1 && block_sums)
         block_sums[blockIdx.x] = lanes[current][threadIdx.x];
 }
 
-__global__ void add_sums(std::uint32_t *output, const std::uint32_t *sums, std::size_t count)
-{
+__global__ void add_sums(std::uint32_t* output, const std::uint32_t* sums, std::size_t count) {
     const std::size_t i = blockIdx.x * static_cast<std::size_t>(blockDim.x) + threadIdx.x;
-    if (blockIdx.x > 0 && i < count)
-        output[i] += sums[blockIdx.x - 1];
+    if (blockIdx.x > 0 && i < count) output[i] += sums[blockIdx.x - 1];
 }
 
 }  // namespace
 
-int main()
-{
+int main() {
     conformance::Random random(104);
     for (const std::size_t count : {1u, 128u, 1000u, 16384u}) {
         std::vector<std::uint32_t> values(count);
-        for (auto &value : values)
-            value = static_cast<std::uint32_t>(random.next());
+        for (auto& value : values) value = static_cast<std::uint32_t>(random.next());
         const unsigned blocks = conformance::blocks_for(count, kThreads);
         CHECK(blocks <= kThreads);
         conformance::DeviceArray<std::uint32_t> input(values), output(count), sums(blocks);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A five-point stencil on pitched memory: 2D copies in, between and out, plain and asynchronous.
-#include "conformance.h"
-
 #include <algorithm>
 #include <utility>
+
+#include "conformance.h"
 
 namespace {
 
@@ -11,23 +11,20 @@ constexpr int kWidth = 77;
 constexpr int kHeight = 41;
 constexpr int kSteps = 5;
 
-__global__ void step(const char *from, char *to, std::size_t pitch, int width, int height)
-{
+__global__ void step(const char* from, char* to, std::size_t pitch, int width, int height) {
     const int x = blockIdx.x * blockDim.x + threadIdx.x;
     const int y = blockIdx.y * blockDim.y + threadIdx.y;
-    if (x >= width || y >= height)
-        return;
+    if (x >= width || y >= height) return;
     const auto at = [=](int column, int row) {
         column = min(max(column, 0), width - 1);
         row = min(max(row, 0), height - 1);
-        return reinterpret_cast<const int *>(from + row * pitch)[column];
+        return reinterpret_cast<const int*>(from + row * pitch)[column];
     };
-    reinterpret_cast<int *>(to + y * pitch)[x] =
+    reinterpret_cast<int*>(to + y * pitch)[x] =
         4 * at(x, y) - at(x - 1, y) - at(x + 1, y) - at(x, y - 1) + at(x, y + 1);
 }
 
-std::vector<int> step_on_host(const std::vector<int> &from)
-{
+std::vector<int> step_on_host(const std::vector<int>& from) {
     std::vector<int> to(from.size());
     const auto at = [&from](int x, int y) {
         return from[std::clamp(y, 0, kHeight - 1) * kWidth + std::clamp(x, 0, kWidth - 1)];
@@ -41,12 +38,10 @@ std::vector<int> step_on_host(const std::vector<int> &from)
 
 }  // namespace
 
-int main()
-{
+int main() {
     conformance::Random random(107);
     std::vector<int> cells(kWidth * kHeight);
-    for (int &cell : cells)
-        cell = static_cast<int>(random.below(201)) - 100;
+    for (int& cell : cells) cell = static_cast<int>(random.below(201)) - 100;
     const std::size_t row_bytes = kWidth * sizeof(int);
 
     void *from = nullptr, *to = nullptr;
@@ -60,7 +55,7 @@ int main()
     const dim3 threads(32, 4);
     const dim3 grid(conformance::blocks_for(kWidth, 32), conformance::blocks_for(kHeight, 4));
     for (int i = 0; i < kSteps; ++i) {
-        step<<<grid, threads>>>(static_cast<char *>(from), static_cast<char *>(to), pitch, kWidth,
+        step<<<grid, threads>>>(static_cast<char*>(from), static_cast<char*>(to), pitch, kWidth,
                                 kHeight);
         std::swap(from, to);
         cells = step_on_host(cells);
@@ -74,7 +69,7 @@ int main()
 
     // A window of the result goes to another place on the device, then into a wider host array.
     const int x = 5, y = 3, width = 20, height = 11;
-    const char *window = static_cast<const char *>(from) + y * pitch + x * sizeof(int);
+    const char* window = static_cast<const char*>(from) + y * pitch + x * sizeof(int);
     CUDA(cudaMemset2D(to, pitch, 0xee, row_bytes, kHeight));
     CUDA(cudaMemcpy2DAsync(to, pitch, window, pitch, width * sizeof(int), height,
                            cudaMemcpyDeviceToDevice, nullptr));
@@ -94,8 +89,8 @@ int main()
     for (int row = 0; row < kHeight; ++row)
         for (int column = 0; column < kWidth; ++column)
             if (row >= height || column >= width)
-                CHECK_AT(row * kWidth + column, static_cast<unsigned>(result[row * kWidth + column]),
-                         0xeeeeeeeeu);
+                CHECK_AT(row * kWidth + column,
+                         static_cast<unsigned>(result[row * kWidth + column]), 0xeeeeeeeeu);
     CUDA_FAILS(cudaMemcpy2D(to, row_bytes / 2, cells.data(), row_bytes, row_bytes, kHeight,
                             cudaMemcpyHostToDevice),
                cudaErrorInvalidPitchValue);

@@ -6,25 +6,20 @@ namespace {
 
 constexpr std::size_t kCount = 20000;
 
-__global__ void fill(int *values, int value)
-{
+__global__ void fill(int* values, int value) {
     const std::size_t i = blockIdx.x * static_cast<std::size_t>(blockDim.x) + threadIdx.x;
-    if (i < kCount)
-        values[i] = value + static_cast<int>(i);
+    if (i < kCount) values[i] = value + static_cast<int>(i);
 }
 
-__global__ void combine(const int *left, const int *right, int *out)
-{
+__global__ void combine(const int* left, const int* right, int* out) {
     const std::size_t i = blockIdx.x * static_cast<std::size_t>(blockDim.x) + threadIdx.x;
-    if (i < kCount)
-        out[i] = 3 * left[i] - right[i];
+    if (i < kCount) out[i] = 3 * left[i] - right[i];
 }
 
 constexpr unsigned kThreads = 256;
 constexpr unsigned kBlocks = conformance::blocks_for(kCount, kThreads);
 
-void check_combined(const std::vector<int> &values, int left, int right)
-{
+void check_combined(const std::vector<int>& values, int left, int right) {
     for (std::size_t i = 0; i < values.size(); ++i) {
         const int index = static_cast<int>(i);
         CHECK_AT(i, values[i], 3 * (left + index) - (right + index));
@@ -32,15 +27,14 @@ void check_combined(const std::vector<int> &values, int left, int right)
 }
 
 // Two producers and a consumer, ordered by events alone; repeated, so that buffers are reused.
-void diamond(conformance::DeviceArray<int> &left, conformance::DeviceArray<int> &right,
-             conformance::DeviceArray<int> &out)
-{
+void diamond(conformance::DeviceArray<int>& left, conformance::DeviceArray<int>& right,
+             conformance::DeviceArray<int>& out) {
     cudaStream_t a, b, c;
     CUDA(cudaStreamCreateWithFlags(&a, cudaStreamNonBlocking));
     CUDA(cudaStreamCreateWithFlags(&b, cudaStreamNonBlocking));
     CUDA(cudaStreamCreateWithPriority(&c, cudaStreamNonBlocking, 0));
     cudaEvent_t a_done, b_done, c_done;
-    for (cudaEvent_t *event : {&a_done, &b_done, &c_done})
+    for (cudaEvent_t* event : {&a_done, &b_done, &c_done})
         CUDA(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
     std::vector<int> result(kCount);
     for (int round = 0; round < 20; ++round) {
@@ -57,23 +51,20 @@ void diamond(conformance::DeviceArray<int> &left, conformance::DeviceArray<int> 
         combine<<<kBlocks, kThreads, 0, c>>>(left.data(), right.data(), out.data());
         CUDA(cudaEventRecord(c_done, c));
         if (round % 5 == 4) {
-            CUDA(cudaMemcpyAsync(result.data(), out.data(), out.bytes(), cudaMemcpyDeviceToHost,
-                                 c));
+            CUDA(
+                cudaMemcpyAsync(result.data(), out.data(), out.bytes(), cudaMemcpyDeviceToHost, c));
             CUDA(cudaStreamSynchronize(c));
             check_combined(result, round, 2 * round);
         }
     }
     conformance::report("diamond", result);
-    for (cudaEvent_t event : {a_done, b_done, c_done})
-        CUDA(cudaEventDestroy(event));
-    for (cudaStream_t stream : {a, b, c})
-        CUDA(cudaStreamDestroy(stream));
+    for (cudaEvent_t event : {a_done, b_done, c_done}) CUDA(cudaEventDestroy(event));
+    for (cudaStream_t stream : {a, b, c}) CUDA(cudaStreamDestroy(stream));
 }
 
 // A blocking stream waits for the legacy stream and the legacy stream for it, without an event.
-void legacy_order(conformance::DeviceArray<int> &left, conformance::DeviceArray<int> &right,
-                  conformance::DeviceArray<int> &out)
-{
+void legacy_order(conformance::DeviceArray<int>& left, conformance::DeviceArray<int>& right,
+                  conformance::DeviceArray<int>& out) {
     cudaStream_t blocking;
     CUDA(cudaStreamCreate(&blocking));
     fill<<<kBlocks, kThreads>>>(left.data(), 100);
@@ -87,8 +78,7 @@ void legacy_order(conformance::DeviceArray<int> &left, conformance::DeviceArray<
     CUDA(cudaStreamDestroy(blocking));
 }
 
-void queries(conformance::DeviceArray<int> &values)
-{
+void queries(conformance::DeviceArray<int>& values) {
     cudaStream_t stream;
     cudaEvent_t begin, end;
     CUDA(cudaStreamCreate(&stream));
@@ -127,8 +117,7 @@ void queries(conformance::DeviceArray<int> &values)
 
 }  // namespace
 
-int main()
-{
+int main() {
     conformance::DeviceArray<int> left(kCount), right(kCount), out(kCount);
     diamond(left, right, out);
     legacy_order(left, right, out);

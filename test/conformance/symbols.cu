@@ -6,31 +6,26 @@ __constant__ int table[64];
 __constant__ double factor = 2.5;
 __device__ int counter = 7;
 __device__ float weights[4] = {0.5f, -1.0f, 2.0f, 8.0f};
-__device__ int *indirection = &counter;
+__device__ int* indirection = &counter;
 __device__ const char greeting[] = "constants and globals";
 
 namespace {
 
-__global__ void apply(double *out)
-{
+__global__ void apply(double* out) {
     const unsigned i = threadIdx.x;
     out[i] = table[i] * factor + weights[i % 4];
-    if (i == 0)
-        *indirection += 3;
+    if (i == 0) *indirection += 3;
 }
 
-__global__ void spell(char *out)
-{
+__global__ void spell(char* out) {
     out[threadIdx.x] = greeting[threadIdx.x];
 }
 
 }  // namespace
 
-int main()
-{
+int main() {
     std::vector<int> values(64);
-    for (int i = 0; i < 64; ++i)
-        values[i] = i * i - 100;
+    for (int i = 0; i < 64; ++i) values[i] = i * i - 100;
     CUDA(cudaMemcpyToSymbol(table, values.data(), 32 * sizeof(int)));
     CUDA(cudaMemcpyToSymbol(table, values.data() + 32, 32 * sizeof(int), 32 * sizeof(int)));
 
@@ -39,8 +34,7 @@ int main()
     CUDA(cudaGetLastError());
     const float initial[4] = {0.5f, -1.0f, 2.0f, 8.0f};
     auto result = out.host();
-    for (int i = 0; i < 64; ++i)
-        CHECK_AT(i, result[i], values[i] * 2.5 + initial[i % 4]);
+    for (int i = 0; i < 64; ++i) CHECK_AT(i, result[i], values[i] * 2.5 + initial[i % 4]);
     conformance::report("initial", result);
 
     int count = 0;
@@ -59,7 +53,7 @@ int main()
         CHECK_AT(i, result[i], values[i] * -0.25 + (i % 4 == 2 ? 1024.0f : initial[i % 4]));
     conformance::report("changed", result);
 
-    void *address = nullptr;
+    void* address = nullptr;
     std::size_t size = 0;
     CUDA(cudaGetSymbolAddress(&address, counter));
     CUDA(cudaGetSymbolSize(&size, counter));

@@ -8,8 +8,7 @@ constexpr int kTile = 32;
 constexpr int kRows = 8;
 
 template <typename T>
-__global__ void transpose(const T *input, T *output, int width, int height)
-{
+__global__ void transpose(const T* input, T* output, int width, int height) {
     __shared__ T tile[kTile][kTile + 1];
     int x = blockIdx.x * kTile + threadIdx.x;
     int y = blockIdx.y * kTile + threadIdx.y;
@@ -25,11 +24,9 @@ __global__ void transpose(const T *input, T *output, int width, int height)
 }
 
 template <typename T>
-void run(const char *name, conformance::Random &random, int width, int height)
-{
+void run(const char* name, conformance::Random& random, int width, int height) {
     std::vector<T> input(static_cast<std::size_t>(width) * height);
-    for (T &value : input)
-        value = static_cast<T>(random.next());
+    for (T& value : input) value = static_cast<T>(random.next());
     conformance::DeviceArray<T> device_input(input), device_output(input.size());
     const dim3 grid(conformance::blocks_for(width, kTile), conformance::blocks_for(height, kTile));
     transpose<<<grid, dim3(kTile, kRows)>>>(device_input.data(), device_output.data(), width,
@@ -44,8 +41,7 @@ void run(const char *name, conformance::Random &random, int width, int height)
 
 }  // namespace
 
-int main()
-{
+int main() {
     conformance::Random random(106);
     run<std::uint8_t>("8 bit, 96x64", random, 96, 64);
     run<std::uint16_t>("16 bit, 33x65", random, 33, 65);

@@ -2,8 +2,7 @@
 // Vector addition in several sizes. CONTROL builds the broken variant that the runner must catch.
 #include "conformance.h"
 
-__global__ void add(const float *a, const float *b, float *sum, std::size_t count)
-{
+__global__ void add(const float* a, const float* b, float* sum, std::size_t count) {
     const std::size_t i = blockIdx.x * static_cast<std::size_t>(blockDim.x) + threadIdx.x;
     if (i < count)
 #ifdef CONTROL
@@ -13,8 +12,7 @@ __global__ void add(const float *a, const float *b, float *sum, std::size_t coun
 #endif
 }
 
-int main()
-{
+int main() {
     conformance::Random random(101);
     for (const std::size_t count : {1u, 31u, 32u, 257u, 4096u, 100003u}) {
         std::vector<float> a(count), b(count);
@@ -27,8 +25,7 @@ int main()
                                                           device_sum.data(), count);
         CUDA(cudaGetLastError());
         const auto sum = device_sum.host();
-        for (std::size_t i = 0; i < count; ++i)
-            CHECK_AT(i, sum[i], a[i] + b[i]);
+        for (std::size_t i = 0; i < count; ++i) CHECK_AT(i, sum[i], a[i] + b[i]);
         conformance::report("sum", sum);
     }
     return 0;

@@ -6,8 +6,7 @@ namespace {
 
 constexpr int kResults = 10;
 
-__global__ void primitives(const int *input, std::uint64_t *out)
-{
+__global__ void primitives(const int* input, std::uint64_t* out) {
     const unsigned lane = threadIdx.x % 32;
     const unsigned full = 0xffffffffu;
     const int value = input[threadIdx.x];
@@ -23,12 +22,10 @@ __global__ void primitives(const int *input, std::uint64_t *out)
         __match_any_sync(full, value % 5),
         __match_all_sync(full, value / 1000, &predicate),
         static_cast<std::uint64_t>(predicate)};
-    for (int k = 0; k < kResults; ++k)
-        out[k * blockDim.x + threadIdx.x] = results[k];
+    for (int k = 0; k < kResults; ++k) out[k * blockDim.x + threadIdx.x] = results[k];
 }
 
-__global__ void partial(const int *input, unsigned *out)
-{
+__global__ void partial(const int* input, unsigned* out) {
     const unsigned lane = threadIdx.x % 32;
     if (lane % 3 == 0) {
         const unsigned mask = 0x49249249u;  // the lanes divisible by 3
@@ -41,20 +38,18 @@ __global__ void partial(const int *input, unsigned *out)
 
 }  // namespace
 
-int main()
-{
+int main() {
     conformance::Random random(126);
     const int count = 64;
     std::vector<int> values(count);
-    for (int &value : values)
-        value = static_cast<int>(random.below(100));
+    for (int& value : values) value = static_cast<int>(random.below(100));
     conformance::DeviceArray<int> input(values);
     conformance::DeviceArray<std::uint64_t> out(kResults * count);
     primitives<<<1, count>>>(input.data(), out.data());
     CUDA(cudaGetLastError());
     const auto result = out.host();
     for (int i = 0; i < count; ++i) {
-        const int *warp = values.data() + i / 32 * 32;
+        const int* warp = values.data() + i / 32 * 32;
         const int lane = i % 32;
         std::uint64_t ballot = 0, same = 0;
         bool any = false;
@@ -84,7 +79,7 @@ int main()
     CUDA(cudaGetLastError());
     const auto got = ballots.host();
     for (int i = 0; i < count; ++i) {
-        const int *warp = values.data() + i / 32 * 32;
+        const int* warp = values.data() + i / 32 * 32;
         unsigned expected = 0;
         if (i % 32 % 3 == 0) {
             for (int other = 0; other < 32; other += 3)

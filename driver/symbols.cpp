@@ -5,7 +5,8 @@
 
 #include "driver/log.h"
 
-extern "C" CUresult cubar_driver_gap() { return CUDA_ERROR_NOT_SUPPORTED; }
+// Weak: softgpu defines its own, since its gaps are aliases, which live where their target does.
+extern "C" [[gnu::weak]] CUresult cubar_driver_gap() { return CUDA_ERROR_NOT_SUPPORTED; }
 
 namespace cubar::driver {
 namespace {

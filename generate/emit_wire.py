@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from layout import Slot, reply_layout, request_layout
 from model import HANDLES, SCALARS, Api, Call
+from text import HEAD
 
-HEAD = '// SPDX-License-Identifier: Apache-2.0\n// Generated from include/cubar/api by generate/.\n'
 
 
 def opcode_header(api: Api) -> str:

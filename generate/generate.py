@@ -7,6 +7,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import emit_guest
+import emit_host
+import emit_symbols
+import emit_thunks
 import emit_wire
 from model import ApiError
 from parse import parse_files
@@ -14,6 +18,18 @@ from parse import parse_files
 OUTPUTS = {
     'opcode.h': emit_wire.opcode_header,
     'wire.h': emit_wire.wire_header,
+    'driver_functions.h': emit_host.driver_functions,
+    'dispatch.h': emit_host.dispatch_header,
+    'host_dispatch.cpp': emit_host.dispatch_source,
+    'guest_stubs.cpp': emit_guest.stubs,
+    'guest_gaps.cpp': emit_guest.gaps,
+    'guest_thunks.cpp': emit_thunks.guest_thunks,
+    'guest_symbols.cpp': emit_symbols.guest_symbols,
+    'libcuda.map': emit_symbols.export_list,
+    'softgpu_gaps.cpp': emit_symbols.softgpu_gaps,
+    'softgpu_symbols.cpp': emit_symbols.softgpu_symbols,
+    'softgpu_thunks.cpp': emit_thunks.softgpu_thunks,
+    'api_check.cpp': emit_symbols.check,
 }
 
 

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the tables behind cuGetProcAddress, softgpu's gaps, and the check against cuda.h."""
+
+from __future__ import annotations
+
+from model import Api, Call, base_name
+from text import CUDA, EXPORT, HEAD, pointer_type
+
+
+def guest_symbols(api: Api) -> str:
+    """The guest library's table: what is refused or not yet remoted has no function."""
+    return _table(api, lambda call: call.there)
+
+
+def softgpu_symbols(api: Api) -> str:
+    """softgpu's table: whatever is not defined elsewhere is, at link time, cubar_driver_gap."""
+    return _table(api, lambda call: True)
+
+
+def _table(api: Api, there) -> str:
+    rows = sorted((base_name(symbol), version, per_thread, symbol if there(call) else '')
+                  for call in api.functions for symbol, version, per_thread in call.symbols)
+    lines = [HEAD + CUDA + '\n#include <span>\n\n#include "driver/symbols.h"\n\n'
+             'namespace cubar::driver {\nnamespace {\n', 'const Symbol kTable[] = {']
+    for name, version, per_thread, symbol in rows:
+        function = f'reinterpret_cast<void*>(&::{symbol})' if symbol else 'nullptr'
+        lines.append(f'    {{"{name}", {version}, {_bool(per_thread)}, {function}}},')
+    lines += ['};\n', '}  // namespace\n',
+              'std::span<const Symbol> symbol_table() noexcept { return kTable; }\n',
+              '}  // namespace cubar::driver\n']
+    return '\n'.join(lines)
+
+
+def softgpu_gaps(api: Api) -> str:
+    """Every exported name, weakly, as cubar_driver_gap: a definition elsewhere takes its place."""
+    lines = [HEAD + '// No cuda.h here: an alias has the type of what it stands for.\n',
+             '// Overrides the weak definition in driver/symbols.cpp, since an alias and what it stands',
+             '// for live in one object file. 801 is CUDA_ERROR_NOT_SUPPORTED.',
+             'extern "C" int cubar_driver_gap();',
+             'extern "C" int cubar_driver_gap() { return 801; }\n']
+    for call in api.functions:
+        for symbol, _, _ in call.symbols:
+            lines.append(f'extern "C" __attribute__((weak, visibility("default"), '
+                         f'alias("cubar_driver_gap"))) int {symbol}();')
+    return '\n'.join(lines) + '\n'
+
+
+def check(api: Api) -> str:
+    """Compares each description with cuda.h, when it is compiled."""
+    lines = [HEAD + CUDA + '\n#include <type_traits>\n']
+    for call in api.functions:
+        for symbol, _, _ in call.symbols:
+            lines.append(f'static_assert(std::is_same_v<decltype(&::{symbol}), '
+                         f'{pointer_type(call)}>, "{call.where}");')
+    for name, (size, align) in api.structs.items():
+        lines.append(f'static_assert(sizeof({name}) == {size} && alignof({name}) == {align});')
+    return '\n'.join(lines) + '\n'
+
+
+def export_list(api: Api) -> str:
+    """A version script: export exactly the driver API."""
+    names = sorted(symbol for call in api.functions for symbol, _, _ in call.symbols)
+    return '{\n    global:\n' + ''.join(f'        {n};\n' for n in names) + '    local: *;\n};\n'
+
+
+def _bool(value: bool) -> str:
+    return 'true' if value else 'false'

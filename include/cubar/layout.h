@@ -60,7 +60,11 @@ struct Header {
     /// HostState. Set by cubard (release); pairs with the guest's acquire load when it opens the
     /// device.
     Shared<std::uint32_t> host_state;
+    /// Bit k is set while channel k's session_state is not kFree. Set and cleared by cubard with
+    /// that state; the guest's reaper starts from it, so that it maps no free channel.
+    Shared<std::uint64_t> claimed_channels;
 };
+static_assert(kMaxChannels <= 64);
 static_assert(sizeof(Header) <= kPageBytes);
 
 /// What becomes of a claim. Written by the host in Session::state.
@@ -77,7 +81,7 @@ enum class SessionState : std::uint32_t {
 enum class SessionError : std::uint32_t {
     kNone = 0,
     kProtocol = 1,        ///< the guest speaks a protocol that the host does not
-    kAddressTaken = 2,    ///< the worker cannot map the arena at claim.arena_address: try another
+    kAddressTaken = 2,    ///< the worker cannot map the arena at arena_address: try another
     kQuota = 3,           ///< no more sessions for this VM
     kWorkerDied = 4,      ///< the worker process ended
     kHostRestarted = 5,   ///< cubard was restarted
@@ -144,7 +148,9 @@ struct ChannelControl {
     /// kSilence without seeing it change takes the host for dead.
     alignas(kLineBytes) Shared<std::uint64_t> heartbeat;
 
-    /// The host's side of the claim. state is stored last (release).
+    /// The host's side of the claim. cubard stores session_state (release) after the others and,
+    /// when that answers a claim, claim_answered (release) last of all. Pairs with the claimer's
+    /// acquire loads of claim_answered, then session_state.
     alignas(kLineBytes) Shared<std::uint32_t> session_state;
     Shared<std::uint32_t> session_error;
     Shared<std::uint64_t> session_id;
@@ -152,12 +158,17 @@ struct ChannelControl {
     Shared<std::uint64_t> claim_answered;  ///< `claim_number` that session_state speaks of
 
     /// The guest's side of the claim. claim_number is stored last (release), then the doorbell.
+    /// Each request has another number: a count in the upper half, chance in the lower one, so that
+    /// two claimers who cannot see each other's locks notice it.
     alignas(kLineBytes) Shared<std::uint64_t> claim_number;
     Shared<std::uint32_t> claim_request;  ///< ClaimRequest
     Shared<std::uint32_t> protocol_version;
     Shared<std::uint64_t> boot_id[2];  ///< of the guest kernel: a reboot frees what was claimed
     Shared<std::uint64_t> arena_address;  ///< virtual address at which both sides map the arena
     Shared<std::uint32_t> pid;            ///< in the guest; for people
+    /// Which lock file the claimer locked (device and inode of its file system): who sees another
+    /// one cannot tell from its own lock whether the claimer lives.
+    Shared<std::uint64_t> lock_identity;
 };
 static_assert(sizeof(ChannelControl) <= kPageBytes);
 

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Waiting for a word that the other side writes: spin for a bounded time, then sleep. Nobody spins
+// without end, and nothing ticks while nothing is awaited.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+#include "cubar/layout.h"
+#include "transport/device.h"
+#include "transport/ordering.h"
+#include "transport/result.h"
+
+namespace cubar::transport {
+
+using Nanoseconds = std::uint64_t;
+
+inline constexpr Nanoseconds kNever = ~Nanoseconds{0};
+inline constexpr Nanoseconds kMillisecond = 1'000'000;
+inline constexpr Nanoseconds kSpinLimit = 50'000;
+inline constexpr Nanoseconds kSpinFloor = 3'000;
+
+/// CLOCK_MONOTONIC.
+Nanoseconds now();
+/// This CPU's number + 1, as the *_cpu words of the channel have it; 0 if unknown.
+std::uint32_t this_cpu();
+
+/// Sleeps while *word == expected, at most `limit`. The word may be in memory shared by processes.
+/// Wakes spuriously too.
+void futex_wait(const Shared<std::uint32_t>& word, std::uint32_t expected, Nanoseconds limit);
+void futex_wake(const Shared<std::uint32_t>& word, int how_many);
+/// The half of a 64-bit word that changes with every step: what a futex can look at.
+const Shared<std::uint32_t>& low_half(const Shared<std::uint64_t>& word);
+
+/// How long spinning has been worth it lately; shared by the waits of one direction.
+class SpinBudget {
+public:
+    Nanoseconds get() const { return budget_.load(std::memory_order_relaxed); }
+    /// `waited`: until the awaited came. A wait that spinning covers restores the budget, others
+    /// halve it.
+    void learn(Nanoseconds waited) {
+        budget_.store(waited <= kSpinLimit ? kSpinLimit : std::max(kSpinFloor, get() / 2),
+                      std::memory_order_relaxed);
+    }
+
+private:
+    std::atomic<Nanoseconds> budget_{kSpinLimit};
+};
+
+/// One bounded spin. By the policies that won (docs/protocol.md): on one kernel, not at all while
+/// the peer was last seen on this very CPU; across a VM, for as long as it was worth it lately.
+class Spin {
+public:
+    Spin(WaitPolicy policy, const SpinBudget& budget, const Shared<std::uint32_t>& peer_cpu)
+        : policy_(policy), budget_(budget), peer_cpu_(peer_cpu) {}
+
+    /// Pauses. False: it has been long enough, sleep.
+    bool again() {
+        pause_cpu();
+        return (++looks_ & (kLooksPerClock - 1)) != 0 && looks_ != 1 ? true : worth_it();
+    }
+
+private:
+    static constexpr std::uint32_t kLooksPerClock = 32;
+    bool worth_it();
+
+    WaitPolicy policy_;
+    const SpinBudget& budget_;
+    const Shared<std::uint32_t>& peer_cpu_;
+    std::uint32_t looks_ = 0;
+    Nanoseconds since_ = 0;
+};
+
+/// Tells a long operation from a dead host. One per channel; thread-safe.
+class Liveness {
+public:
+    Liveness(const Header& header, const ChannelControl& control, std::uint64_t epoch)
+        : header_(&header), control_(&control), epoch_(epoch) {}
+
+    /// One wait's view of the heartbeat.
+    struct Watch {
+        std::uint64_t beat = 0;
+        Nanoseconds looked = 0;
+        Nanoseconds silent = 0;
+    };
+
+    /// kNone, kSessionDead, or kHostSilent after kSilenceMs without a beat. Time during which this
+    /// process did not look counts little: a VM that was paused must not take its host for dead.
+    Error check(Watch& watch, Nanoseconds time) const;
+
+    /// kNone or kSessionDead, from the session words alone.
+    Error session() const;
+
+private:
+    const Header* header_;
+    const ChannelControl* control_;
+    std::uint64_t epoch_;
+};
+
+/// The interval of the next sleep where nobody can wake us: an eighth of what was waited so far,
+/// so that sleeping adds at most that to any wait.
+inline Nanoseconds growing_sleep(Nanoseconds waited) {
+    return std::clamp<Nanoseconds>(waited / 8, 20'000, 5 * kMillisecond);
+}
+void sleep_for(Nanoseconds interval);
+
+/// What the waits of one guest channel share.
+struct WaitContext {
+    WaitPolicy policy;
+    MemoryType memory;
+    SpinBudget& budget;
+    const Shared<std::uint32_t>& peer_cpu;  ///< written by the other side
+    Shared<std::uint32_t>& own_cpu;         ///< written by this one
+    const Liveness& liveness;
+
+    void publish_cpu() const {
+        const std::uint32_t cpu = this_cpu();
+        if (policy == WaitPolicy::kLocal && own_cpu.load(std::memory_order_relaxed) != cpu) {
+            own_cpu.store(cpu, std::memory_order_relaxed);
+        }
+    }
+};
+
+/// Waits until ready() is true. `sleep(limit)` announces the sleeper, looks once more and sleeps; it
+/// is called only where somebody can wake us. Ends with kTimedOut at `deadline`, or with the
+/// error of Liveness.
+template <typename Ready, typename Sleep>
+Error wait_until(const WaitContext& context, Nanoseconds deadline, Ready&& ready, Sleep&& sleep) {
+    if (ready()) {
+        return Error::kNone;
+    }
+    context.publish_cpu();
+    Spin spin(context.policy, context.budget, context.peer_cpu);
+    while (spin.again()) {
+        if (ready()) {
+            context.budget.learn(0);
+            return Error::kNone;
+        }
+    }
+    const Nanoseconds start = now();
+    Nanoseconds time = start;
+    Liveness::Watch watch;
+    for (;;) {
+        if (ready()) {
+            context.budget.learn(time - start + context.budget.get());
+            return Error::kNone;
+        }
+        if (const Error error = context.liveness.check(watch, time); error != Error::kNone) {
+            return ready() ? Error::kNone : error;
+        }
+        if (time >= deadline) {
+            return Error::kTimedOut;
+        }
+        const Nanoseconds left = deadline - time;
+        if (context.policy == WaitPolicy::kLocal) {
+            sleep(std::min<Nanoseconds>(left, kHeartbeatMs * kMillisecond));
+        } else {
+            sleep_for(std::min(left, growing_sleep(time - start)));
+        }
+        time = now();
+    }
+}
+
+}  // namespace cubar::transport

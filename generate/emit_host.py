@@ -78,7 +78,7 @@ def _declaration(call: Call) -> str:
             f'    wire::{call.name}::Reply& reply)')
 
 
-def dispatch_source(api: Api, record_header: str = 'transport/record.h') -> str:
+def dispatch_source(api: Api, record_header: str = 'transport/ring_consumer.h') -> str:
     lines = [HEAD + CUDA + '\n#include "cubar/host/dispatch.h"\n\n'
              '#include <algorithm>\n#include <cstring>\n#include <iterator>\n\n'
              f'#include "host/worker/session.h"\n#include "{record_header}"\n\n'

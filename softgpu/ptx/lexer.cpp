@@ -130,6 +130,7 @@ void Lexer::skip_blank() {
         } else if (c == '/' && text_.substr(position_, 2) == "/*") {
             const std::size_t end = text_.find("*/", position_ + 2);
             if (end == std::string_view::npos) {
+                position_ = text_.size();
                 throw SyntaxError(line_, "this comment has no end");
             }
             line_ += static_cast<std::uint32_t>(

@@ -83,6 +83,8 @@ public:
     // Skips to the next line.
     void skip_line();
 
+    bool at_end() const { return position_ >= text_.size(); }
+
     // After an error: skips past the next `;`, or to a closing brace or the end.
     void recover();
 

@@ -11,7 +11,7 @@ namespace cubar::host {
 namespace {
 
 /// Receives one message, with up to two descriptors. False at the end of the socket.
-bool receive(int socket, HostMessage& message, UniqueFd (&descriptors)[2]) {
+bool receive(int socket, HostMessage& message, transport::Descriptor (&descriptors)[2]) {
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 2)];
     iovec data{&message, sizeof message};
     msghdr packet{};
@@ -34,7 +34,7 @@ bool receive(int socket, HostMessage& message, UniqueFd (&descriptors)[2]) {
         for (std::size_t i = 0; i < count && i < 2; ++i) {
             int fd = -1;
             std::memcpy(&fd, CMSG_DATA(part) + i * sizeof(int), sizeof fd);
-            descriptors[i].reset(fd);
+            descriptors[i] = transport::Descriptor(fd);
         }
     }
     return true;
@@ -42,7 +42,7 @@ bool receive(int socket, HostMessage& message, UniqueFd (&descriptors)[2]) {
 
 }  // namespace
 
-ControlClient::ControlClient(UniqueFd socket) : socket_(std::move(socket)) {}
+ControlClient::ControlClient(transport::Descriptor socket) : socket_(std::move(socket)) {}
 
 ControlClient::~ControlClient() {
     if (listener_.joinable()) {
@@ -53,7 +53,7 @@ ControlClient::~ControlClient() {
 
 std::optional<AssignedSession> ControlClient::wait_for_assignment() {
     HostMessage message{};
-    UniqueFd descriptors[2];
+    transport::Descriptor descriptors[2];
     if (!receive(socket_.get(), message, descriptors) || message.kind != HostSays::kAssign ||
         !descriptors[0] || !descriptors[1]) {
         return std::nullopt;
@@ -69,7 +69,7 @@ void ControlClient::start(std::function<void()> on_end) {
 void ControlClient::listen() {
     for (;;) {
         HostMessage message{};
-        UniqueFd descriptors[2];
+        transport::Descriptor descriptors[2];
         if (!receive(socket_.get(), message, descriptors) ||
             message.kind == HostSays::kReleaseNow) {
             break;

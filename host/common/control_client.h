@@ -10,15 +10,15 @@
 #include <thread>
 
 #include "host/common/control_protocol.h"
-#include "host/common/unique_fd.h"
+#include "transport/descriptor.h"
 
 namespace cubar::host {
 
 /// What cubard hands a worker: whose session it is, and with which descriptors.
 struct AssignedSession {
     Assignment assignment{};
-    UniqueFd memory;    ///< the VM's whole memory
-    UniqueFd doorbell;  ///< eventfd of the channel
+    transport::Descriptor memory;    ///< the VM's whole memory
+    transport::Descriptor doorbell;  ///< eventfd of the channel
 };
 
 /// The worker's end of the control socket. All calls may be made by any thread at any time; those
@@ -29,7 +29,7 @@ struct AssignedSession {
 class ControlClient {
 public:
     /// Takes over the socket that the worker inherited (WorkerArguments::control_fd).
-    explicit ControlClient(UniqueFd socket);
+    explicit ControlClient(transport::Descriptor socket);
     ControlClient(const ControlClient&) = delete;
     ControlClient& operator=(const ControlClient&) = delete;
     /// Ends the reading thread; no call may be in progress.
@@ -63,7 +63,7 @@ private:
     void send(const WorkerMessage& message);
     void listen();
 
-    UniqueFd socket_;
+    transport::Descriptor socket_;
     std::function<void()> on_end_;
     std::thread listener_;
     std::mutex mutex_;

@@ -19,7 +19,7 @@
 #include <memory>
 #include <span>
 
-#include "host/common/unique_fd.h"
+#include "transport/descriptor.h"
 
 namespace cubar::host {
 namespace {
@@ -33,7 +33,7 @@ constexpr std::uint64_t kUseDevice = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACC
 constexpr std::uint64_t kAllFileRights = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
 
 void allow_path(int ruleset, const char* path, std::uint64_t rights) {
-    const UniqueFd place(::open(path, O_PATH | O_CLOEXEC));
+    const transport::Descriptor place(::open(path, O_PATH | O_CLOEXEC));
     if (!place) {
         return;  // what is not there needs no rule
     }
@@ -69,7 +69,7 @@ void allow_nvidia_files(int ruleset) {
 bool confine_files(Gpu gpu) {
     landlock_ruleset_attr handled{};
     handled.handled_access_fs = kAllFileRights;
-    const UniqueFd ruleset(static_cast<int>(
+    const transport::Descriptor ruleset(static_cast<int>(
         ::syscall(SYS_landlock_create_ruleset, &handled, sizeof handled.handled_access_fs, 0)));
     if (!ruleset) {
         return false;

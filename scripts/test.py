@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that must be green: release, sanitizers, fuzzers. Ends with one line that counts it.
+
+A skip is a failure, except in the suite 'gpu': what cannot run here is not tested here.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import fuzz
+from build import Build
+
+# Slow machines and sanitizers share these limits; a test that hangs is still ended.
+SANITIZER_ENVIRONMENT = {
+    "ASAN_OPTIONS": "abort_on_error=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+THREADED = re.compile(r"transport|worker|cubard|host")
+
+
+@dataclass
+class Count:
+    """How many test cases ended in which way."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other):
+        return Count(self.passed + other.passed, self.failed + other.failed,
+                     self.skipped + other.skipped)
+
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def count_cases(stdout, ended_well):
+    """The cases inside one Meson test: TAP lines, or what Catch2 counted, or the test itself."""
+    tap = re.findall(r"^(not )?ok\b(.*)$", stdout, re.M)
+    if tap and re.search(r"^1\.\.\d+", stdout, re.M):
+        skipped = sum(bool(re.search(r"# SKIP", text, re.I)) for _, text in tap)
+        failed = sum(bool(bad) for bad, _ in tap)
+        count = Count(len(tap) - skipped - failed, failed, skipped)
+    elif catch := re.search(r"All tests passed \(.* in (\d+) test cases?\)", stdout):
+        count = Count(int(catch[1]))
+    elif catch := re.search(r"test cases: *(\d+) \|.*?(\d+) failed", stdout):
+        count = Count(int(catch[1]) - int(catch[2]), int(catch[2]))
+    else:
+        count = Count(int(ended_well), int(not ended_well))
+    if not ended_well and count.failed == 0:
+        count.failed = 1
+    return count
+
+
+def count_log(path):
+    """Sums up Meson's log: one JSON object on each line."""
+    total = Count()
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        entry = json.loads(line)
+        if entry["result"] == "SKIP":
+            total += Count(skipped=1)
+        else:
+            well = entry["result"] in ("OK", "EXPECTEDFAIL")
+            total += count_cases(entry.get("stdout") or "", well)
+    return total
+
+
+def run_tests(build, wanted, targets=None):
+    """Builds what the wanted tests need and runs them."""
+    tests = build.tests(wanted)
+    if not tests or not build.compile(build.targets_of(tests) if targets is None else targets):
+        print(f"build/{build.name}: " + ("cannot be built" if tests else "has none of these tests"))
+        return Count(failed=1)
+    log = build.directory / "meson-logs" / "testlog.json"
+    log.unlink(missing_ok=True)
+    names = sorted({test["name"] for test in tests})
+    subprocess.run(["meson", "test", "-C", build.directory, "--no-rebuild", "--print-errorlogs", *names],
+                   env=os.environ | SANITIZER_ENVIRONMENT, check=False)
+    return count_log(log) if log.exists() else Count(failed=1)
+
+
+def sections(arguments):
+    """What runs, in order: a title and a function that returns its count."""
+    cuda = arguments.cuda
+    release = Build("release", cuda)
+    asan = Build("asan", cuda, ["-Db_sanitize=address,undefined", "-Db_lundef=false",
+                                "-Dbuildtype=debugoptimized"])
+    tsan = Build("tsan", cuda, ["-Db_sanitize=thread", "-Db_lundef=false",
+                                "-Dbuildtype=debugoptimized"])
+    slow = arguments.full
+    yield "release", lambda: run_tests(
+        release, lambda _, suites: "gpu" not in suites and (slow or "full" not in suites), targets=())
+    yield "address and undefined-behaviour sanitizers", lambda: run_tests(
+        asan, lambda _, suites: "unit" in suites)
+    yield "thread sanitizer", lambda: run_tests(
+        tsan, lambda name, suites: "unit" in suites and THREADED.search(name))
+    yield "fuzzing", lambda: Count(*fuzz.run(cuda, 600 if slow else 20))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cuda", required=True, help="directory of the CUDA Toolkit")
+    parser.add_argument("--full", action="store_true", help="matrices, reboots and soaks too")
+    total = Count()
+    for title, section in sections(parser.parse_args()):
+        print(f"=== {title}", flush=True)
+        count = section()
+        print(f"=== {title}: {count}", flush=True)
+        total += count
+    print(total)
+    return 0 if total.failed == total.skipped == 0 and total.passed > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

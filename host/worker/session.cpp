@@ -21,22 +21,6 @@ CUresult resolve_in(const Table& table, Handle handle, Out& out, CUresult error,
 
 }  // namespace
 
-bool ends_context(CUresult error) {
-    switch (error) {
-        case CUDA_ERROR_ILLEGAL_ADDRESS:
-        case CUDA_ERROR_LAUNCH_TIMEOUT:
-        case CUDA_ERROR_ASSERT:
-        case CUDA_ERROR_HARDWARE_STACK_ERROR:
-        case CUDA_ERROR_ILLEGAL_INSTRUCTION:
-        case CUDA_ERROR_MISALIGNED_ADDRESS:
-        case CUDA_ERROR_INVALID_ADDRESS_SPACE:
-        case CUDA_ERROR_INVALID_PC:
-        case CUDA_ERROR_LAUNCH_FAILED:
-        case CUDA_ERROR_ECC_UNCORRECTABLE: return true;
-        default: return false;
-    }
-}
-
 CUresult Session::resolve(ContextHandle handle, CUcontext& out) const {
     if (!handle) {
         out = nullptr;

@@ -13,6 +13,7 @@
 #include "cubar/handle_table.h"
 #include "cubar/layout.h"
 #include "cubar/record.h"
+#include "cubar/sticky.h"
 #include "host/worker/driver.h"
 #include "host/worker/objects.h"
 
@@ -21,9 +22,6 @@ namespace cubar::host {
 class ControlClient;
 class ArenaView;
 class OutputCapture;
-
-/// Errors after which a context executes nothing more.
-bool ends_context(CUresult error);
 
 /// All that a worker knows of the guest process it serves. The executor and the offload threads
 /// share it; what only the executor may touch says so.

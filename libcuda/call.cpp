@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcuda/call.h"
+
+#include "driver/log.h"
+#include "libcuda/output.h"
+
+namespace cubar::guest {
+namespace {
+
+// Until here a fence usually comes; then asking the host, which sleeps, is cheaper than looking.
+constexpr transport::Nanoseconds kFencePatience = 200'000;
+
+bool has_fence(const Caller& caller, const Stream& stream) {
+    if (stream.fence == kNoFence || stream.prints.load(std::memory_order_relaxed)) return false;
+    if (stream.handle) return true;
+    // The host writes no fence into a legacy stream that other streams wait for.
+    const Context* context = caller.session->contexts.find(stream.context);
+    return context != nullptr && context->blocking_streams.load(std::memory_order_relaxed) == 0;
+}
+
+template <Kind K, typename Table, typename Pointer>
+CUresult live(const Table& table, Pointer* value, Handle<K>& out, CUresult error) {
+    const Handle<K> handle(bits_of(value));
+    if (table.find(handle) == nullptr) return error;
+    out = handle;
+    return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+CUresult call_raw(const Caller& caller, Opcode opcode, ContextHandle context, StreamHandle stream,
+                  std::span<const std::byte> request, std::span<const std::byte> payload,
+                  std::span<std::byte> reply) {
+    const transport::Answer answer = caller.channel().call(
+        {static_cast<std::uint32_t>(opcode), caller.thread->number, context.bits(), stream.bits()},
+        request, payload, reply);
+    if (answer.error != transport::Error::kNone) {
+        CUBAR_LOG(kError, "call %u: %s", static_cast<unsigned>(opcode),
+                  transport::describe(answer.error));
+        return session_error(answer.error);
+    }
+    return static_cast<CUresult>(answer.result);
+}
+
+bool completed(const Caller& caller, const Stream& stream, Position position) {
+    return position == 0 ||
+           (has_fence(caller, stream) && caller.channel().reached(stream.fence, position));
+}
+
+CUresult wait_for(const Caller& caller, Stream& stream, Position position) {
+    if (completed(caller, stream, position)) {
+        return caller.session->deferred_error(stream.context);
+    }
+    if (has_fence(caller, stream)) {
+        const transport::Error error = caller.channel().wait_fence(
+            stream.fence, position, transport::now() + kFencePatience);
+        if (error == transport::Error::kNone) {
+            return caller.session->deferred_error(stream.context);
+        }
+    }
+    return synchronize_on_host(caller, stream);
+}
+
+CUresult synchronize_on_host(const Caller& caller, Stream& stream) {
+    const bool printed = stream.prints.exchange(false, std::memory_order_relaxed);
+    wire::cuStreamSynchronize::Request request{};
+    request.hStream = stream.handle;
+    wire::cuStreamSynchronize::Reply reply{};
+    const CUresult result = call_in<wire::cuStreamSynchronize>(caller, stream.context,
+                                                               stream.handle, request, reply);
+    if (printed) fetch_output(caller);
+    return result;
+}
+
+CUresult pace_slowly(const Caller& caller, Stream& stream) {
+    stream.posted.store(0, std::memory_order_relaxed);
+    const Position before =
+        stream.paced_at.exchange(stream.last.load(std::memory_order_relaxed),
+                                 std::memory_order_relaxed);
+    return wait_for(caller, stream, before);
+}
+
+CUresult handle_of(CUcontext value, ContextHandle& out) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    return live(caller.session->contexts, value, out, CUDA_ERROR_INVALID_CONTEXT);
+}
+CUresult handle_of(CUstream value, StreamHandle& out) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    Stream* stream = nullptr;
+    CUBAR_TRY(find_stream(caller, value, stream));
+    out = stream->handle;
+    return CUDA_SUCCESS;
+}
+CUresult handle_of(CUevent value, EventHandle& out) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    return live(caller.session->events, value, out, CUDA_ERROR_INVALID_HANDLE);
+}
+CUresult handle_of(CUmodule value, ModuleHandle& out) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    return live(caller.session->modules, value, out, CUDA_ERROR_INVALID_HANDLE);
+}
+CUresult handle_of(CUlibrary value, LibraryHandle& out) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    return live(caller.session->libraries, value, out, CUDA_ERROR_INVALID_HANDLE);
+}
+CUresult handle_of(CUkernel value, KernelHandle& out) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    return live(caller.session->kernels, value, out, CUDA_ERROR_INVALID_HANDLE);
+}
+CUresult handle_of(CUfunction value, FunctionHandle& out) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    const AnyHandle handle(bits_of(value));
+    out = FunctionHandle(handle.bits());
+    const bool found = handle.kind() == Kind::kKernel
+                           ? caller.session->kernels.find(KernelHandle(handle.bits())) != nullptr
+                           : caller.session->functions.find(out) != nullptr;
+    return found ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+CUresult device_of(CUdevice device, std::int32_t& out) {
+    Process* process = nullptr;
+    CUBAR_TRY(entered(process));
+    if (!process->has_device(device)) return CUDA_ERROR_INVALID_DEVICE;
+    out = static_cast<std::int32_t>(process->host_device(device));
+    return CUDA_SUCCESS;
+}
+
+}  // namespace cubar::guest

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include <cuda.h>
+
+#include "cubar/sticky.h"
+#include "libcuda/address_map.h"
+#include "libcuda/kernel_facts.h"
+#include "libcuda/objects.h"
+#include "libcuda/staging.h"
+#include "transport/channel.h"
+#include "transport/device.h"
+
+namespace cubar::guest {
+
+/// CUDA's error for what went wrong on the way to the host.
+CUresult session_error(transport::Error error);
+
+/// This process's session with a worker: the claimed channel, and a mirror of the objects that the
+/// worker keeps for it. Made once, never destroyed.
+class Session {
+public:
+    static transport::Result<std::unique_ptr<Session>> begin(transport::Device& device);
+
+    transport::Channel& channel() { return *channel_; }
+
+    ContextTable contexts;
+    StreamTable streams;
+    EventTable events;
+    ModuleTable modules;
+    LibraryTable libraries;
+    KernelTable kernels;
+    FunctionTable functions;
+
+    AddressMap addresses;
+    AddressReservations reservations;
+    KernelFactsPool kernel_facts;
+    StagingPool staging;
+
+    /// The deferred error that a call in this context must report now, if there is one. One load
+    /// where there is none.
+    CUresult deferred_error(ContextHandle context) {
+        const std::uint32_t code = channel_->deferred_error();
+        return code == 0 ? CUDA_SUCCESS : deferred_error(context, static_cast<CUresult>(code));
+    }
+
+private:
+    explicit Session(std::unique_ptr<transport::Channel> channel);
+    CUresult deferred_error(ContextHandle context, CUresult code);
+    void start_service();
+    void serve();
+
+    std::unique_ptr<transport::Channel> channel_;
+    /// Position of the last error that was reported once and does not stand.
+    std::atomic<Position> reported_{0};
+};
+
+}  // namespace cubar::guest

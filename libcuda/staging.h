@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+
+#include <cuda.h>
+
+#include "cubar/handle.h"
+#include "cubar/layout.h"
+#include "cubar/record.h"
+
+namespace cubar::guest {
+
+/// A part of the arena through which pageable memory is copied. The GPU writes the chunk's fence
+/// when it has read or filled it.
+struct StagingChunk {
+    std::uint64_t offset = 0;          ///< in the arena
+    std::uint32_t fence = kNoFence;
+    Position busy_until = 0;           ///< end of the last record that used it
+    ContextHandle context;             ///< in which that record runs
+
+    static constexpr std::size_t kBytes = std::size_t{512} << 10;
+};
+
+/// A granule's worth of chunks: what one copy uses at a time.
+struct StagingSet {
+    static constexpr std::size_t kChunks = kGranuleBytes / StagingChunk::kBytes;
+    std::array<StagingChunk, kChunks> chunks;
+};
+
+/// The staging memory of this process, leased from the host one set at a time as copies that run
+/// at once need it. Thread-safe.
+class StagingPool {
+public:
+    static constexpr std::size_t kSets = kStagingFences / StagingSet::kChunks;
+
+    /// Lends the set that has been unused longest; waits where all are lent.
+    class Loan {
+    public:
+        Loan() = default;
+        Loan(StagingPool& pool, StagingSet& set) : pool_(&pool), set_(&set) {}
+        Loan(const Loan&) = delete;
+        Loan& operator=(const Loan&) = delete;
+        Loan(Loan&& other) noexcept : pool_(other.pool_), set_(other.set_) { other.set_ = nullptr; }
+        Loan& operator=(Loan&&) = delete;
+        ~Loan() {
+            if (set_ != nullptr) pool_->give_back(*set_);
+        }
+        explicit operator bool() const { return set_ != nullptr; }
+        StagingSet* operator->() const { return set_; }
+
+    private:
+        StagingPool* pool_ = nullptr;
+        StagingSet* set_ = nullptr;
+    };
+
+    /// An empty loan: the host has no arena left for even one set.
+    template <typename Lease>
+    Loan borrow(Lease&& lease) {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            if (idle_count_ == 0 && leased_ < kSets && !exhausted_) add_set(lease);
+            if (idle_count_ != 0) return Loan(*this, take());
+            if (leased_ == 0) return {};
+            returned_.wait(lock);
+        }
+    }
+
+private:
+    template <typename Lease>
+    void add_set(Lease&& lease) {
+        std::uint64_t offset = 0;
+        if (!lease(kGranuleBytes, offset)) {
+            exhausted_ = leased_ != 0;  // the sets at hand must do from now on
+            return;
+        }
+        StagingSet& set = sets_[leased_];
+        for (std::size_t chunk = 0; chunk < StagingSet::kChunks; ++chunk) {
+            set.chunks[chunk].offset = offset + chunk * StagingChunk::kBytes;
+            set.chunks[chunk].fence =
+                kStreamFences + static_cast<std::uint32_t>(leased_ * StagingSet::kChunks + chunk);
+        }
+        ++leased_;
+        put(set);
+    }
+
+    // A queue, so that the set taken is the one whose last copy is oldest.
+    void put(StagingSet& set) { idle_[(first_idle_ + idle_count_++) % kSets] = &set; }
+    StagingSet& take() {
+        StagingSet& set = *idle_[first_idle_];
+        first_idle_ = (first_idle_ + 1) % kSets;
+        --idle_count_;
+        return set;
+    }
+    void give_back(StagingSet& set) {
+        {
+            const std::lock_guard lock(mutex_);
+            put(set);
+        }
+        returned_.notify_one();
+    }
+
+    std::mutex mutex_;
+    std::condition_variable returned_;
+    std::array<StagingSet, kSets> sets_;
+    std::array<StagingSet*, kSets> idle_{};
+    std::size_t first_idle_ = 0;
+    std::size_t idle_count_ = 0;
+    std::size_t leased_ = 0;
+    bool exhausted_ = false;
+};
+
+}  // namespace cubar::guest

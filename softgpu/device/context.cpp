@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "softgpu/device/context.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -104,10 +105,10 @@ std::shared_ptr<Module> Context::drop_module_of(const Library& library) {
     return node.empty() ? nullptr : std::move(node.mapped());
 }
 
-bool Context::has_module_of(const Library& library) const {
+bool Context::owns_library_module(const Module& module) const {
     std::lock_guard lock(modules_mutex_);
-    const auto found = modules_.find(&library);
-    return found != modules_.end() && found->second != nullptr;
+    return std::any_of(modules_.begin(), modules_.end(),
+                       [&](const auto& entry) { return entry.second.get() == &module; });
 }
 
 void Context::end() {

@@ -48,7 +48,6 @@ public:
     /// CU_CTX_…
     std::atomic<unsigned> flags;
     std::atomic<CUfunc_cache> cache_config{CU_FUNC_CACHE_PREFER_NONE};
-    std::atomic<CUsharedconfig> shared_config{CU_SHARED_MEM_CONFIG_FOUR_BYTE_BANK_SIZE};
 
     /// Throws CUDA_ERROR_UNSUPPORTED_LIMIT or CUDA_ERROR_INVALID_VALUE.
     [[nodiscard]] std::size_t limit(CUlimit limit) const;
@@ -73,7 +72,8 @@ public:
     std::shared_ptr<Module> module_of(const std::shared_ptr<Library>& library);
     /// Lets go of the library's code here, if it was loaded.
     std::shared_ptr<Module> drop_module_of(const Library& library);
-    [[nodiscard]] bool has_module_of(const Library& library) const;
+    /// True for what module_of() returned and drop_module_of() did not.
+    [[nodiscard]] bool owns_library_module(const Module& module) const;
 
     /// Gives up waits for memory values, waits for the rest, and lets go of all code. The handles
     /// of what belongs here have been removed.

@@ -11,8 +11,6 @@ namespace cubar::softgpu::device {
 struct ThreadState {
     /// The last one is current. Handles, not objects: a context may end while it is on a stack.
     std::vector<CUcontext> contexts;
-    /// Inside a _ptsz or _ptds function, where stream 0 is the thread's own.
-    bool per_thread_default = false;
 
     [[nodiscard]] CUcontext current() const {
         return contexts.empty() ? nullptr : contexts.back();

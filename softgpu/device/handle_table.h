@@ -105,6 +105,15 @@ public:
         return removed;
     }
 
+    /// All living objects at this moment.
+    std::vector<std::shared_ptr<Object>> objects() const {
+        std::vector<std::shared_ptr<Object>> living;
+        std::lock_guard lock(mutex_);
+        for (const Slot& slot : slots_)
+            if (slot.object != nullptr) living.push_back(slot.object);
+        return living;
+    }
+
 private:
     struct Slot {
         std::shared_ptr<Object> object;

@@ -114,6 +114,16 @@ bool StreamSet::idle() const {
                                           [](const StreamRef& each) { return each->idle(); });
 }
 
+void StreamSet::wait_for(const StreamRef& stream) {
+    std::vector<Point> points;
+    {
+        std::lock_guard lock(mutex_);
+        add_order(*stream, points);
+        points.push_back(stream->last());
+    }
+    for (const Point& point : points) point.wait();
+}
+
 void StreamSet::wait() {
     std::vector<Point> points;
     {

@@ -44,6 +44,8 @@ public:
     [[nodiscard]] bool idle() const;
     /// For everything that was submitted before the call.
     void wait();
+    /// The same for one stream; for the legacy stream, with all that it waits for.
+    void wait_for(const StreamRef& stream);
     /// Makes operations that wait for a value in memory give up, now and later.
     void abandon();
 

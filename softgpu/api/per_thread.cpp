@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The _ptsz variants of what the guest library does not have yet; all others are generated from the
+// descriptions. One that comes to be generated is a duplicate symbol here, and goes.
+#define __CUDA_API_VERSION_INTERNAL
+#include <cuda.h>
+
+#include "softgpu/api/entry.h"
+
+namespace {
+
+CUstream own_default(CUstream stream) {
+    return stream == nullptr ? CU_STREAM_PER_THREAD : stream;
+}
+
+}  // namespace
+
+CUBAR_EXPORT CUresult CUDAAPI cuLaunchHostFunc_ptsz(CUstream stream, CUhostFn function,
+                                                    void* data) {
+    return cuLaunchHostFunc(own_default(stream), function, data);
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuStreamAddCallback_ptsz(CUstream stream, CUstreamCallback callback,
+                                                       void* data, unsigned int flags) {
+    return cuStreamAddCallback(own_default(stream), callback, data, flags);
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuLaunchCooperativeKernel_ptsz(
+    CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
+    unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared,
+    CUstream stream, void** parameters) {
+    return cuLaunchCooperativeKernel(function, grid_x, grid_y, grid_z, block_x, block_y, block_z,
+                                     shared, own_default(stream), parameters);
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuStreamWriteValue32_v2_ptsz(CUstream stream, CUdeviceptr address,
+                                                           cuuint32_t value, unsigned int flags) {
+    return cuStreamWriteValue32_v2(own_default(stream), address, value, flags);
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuStreamWriteValue64_v2_ptsz(CUstream stream, CUdeviceptr address,
+                                                           cuuint64_t value, unsigned int flags) {
+    return cuStreamWriteValue64_v2(own_default(stream), address, value, flags);
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuStreamWaitValue32_v2_ptsz(CUstream stream, CUdeviceptr address,
+                                                          cuuint32_t value, unsigned int flags) {
+    return cuStreamWaitValue32_v2(own_default(stream), address, value, flags);
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuStreamWaitValue64_v2_ptsz(CUstream stream, CUdeviceptr address,
+                                                          cuuint64_t value, unsigned int flags) {
+    return cuStreamWaitValue64_v2(own_default(stream), address, value, flags);
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuStreamBatchMemOp_v2_ptsz(CUstream stream, unsigned int count,
+                                                         CUstreamBatchMemOpParams* parameters,
+                                                         unsigned int flags) {
+    return cuStreamBatchMemOp_v2(own_default(stream), count, parameters, flags);
+}

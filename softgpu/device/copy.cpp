@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "softgpu/device/copy.h"
+
+#include <cstring>
+
+#include "softgpu/device/error.h"
+
+namespace cubar::softgpu::device {
+namespace {
+
+// Pageable sources up to this size are taken along with the operation; larger ones make the
+// caller wait instead.
+constexpr std::size_t kLargestStaged = std::size_t{64} << 10;
+
+std::byte* at(Address address) { return reinterpret_cast<std::byte*>(address); }
+
+void move(CopySide destination, CopySide source, CopyExtent extent) {
+    const bool rows_join = destination.pitch == extent.width && source.pitch == extent.width;
+    if (rows_join) {
+        extent.width *= extent.height;
+        extent.height = 1;
+    }
+    for (std::size_t z = 0; z < extent.depth; ++z)
+        for (std::size_t y = 0; y < extent.height; ++y)
+            std::memmove(at(destination.base + z * destination.slice + y * destination.pitch),
+                         at(source.base + z * source.slice + y * source.pitch), extent.width);
+}
+
+/// Bytes from the side's first to its last.
+std::size_t span_of(const CopySide& side, const CopyExtent& extent) {
+    std::size_t rows = 0;
+    std::size_t slices = 0;
+    std::size_t span = 0;
+    const bool overflow = __builtin_mul_overflow(side.pitch, extent.height - 1, &rows) ||
+                          __builtin_mul_overflow(side.slice, extent.depth - 1, &slices) ||
+                          __builtin_add_overflow(rows, slices, &span) ||
+                          __builtin_add_overflow(span, extent.width, &span);
+    require_value(!overflow, "the copy is larger than any memory");
+    return span;
+}
+
+Place check(const Memory& memory, const CopySide& side, Claim claim, const CopyExtent& extent) {
+    require_value(extent.height == 1 || side.pitch >= extent.width, "the pitch is too small");
+    const std::size_t span = span_of(side, extent);
+    require_value(side.base != 0, "a null pointer");
+    const AllocationRef allocation = memory.find(side.base);
+    if (allocation == nullptr) {
+        require_value(claim != Claim::kDevice, "not an address of the device");
+        return Place::kPageable;
+    }
+    if (claim == Claim::kHost && !allocation->contains(side.base, span)) return Place::kPageable;
+    require_value(allocation->contains(side.base, span), "the copy exceeds the allocation");
+    return allocation->on_host() ? Place::kPinned : Place::kDevice;
+}
+
+}  // namespace
+
+Copy::Copy(const Memory& memory, CopySide destination, Claim destination_claim, CopySide source,
+           Claim source_claim, CopyExtent extent)
+    : destination_(destination),
+      source_(source),
+      extent_(extent),
+      to_(extent.empty() ? Place::kDevice
+                         : check(memory, destination, destination_claim, extent)),
+      from_(extent.empty() ? Place::kDevice : check(memory, source, source_claim, extent)) {}
+
+void Copy::perform() const {
+    if (!extent_.empty()) move(destination_, source_, extent_);
+}
+
+std::vector<std::byte> Copy::gather() const {
+    std::vector<std::byte> bytes(extent_.bytes());
+    const CopySide packed{reinterpret_cast<Address>(bytes.data()), extent_.width,
+                          extent_.width * extent_.height};
+    move(packed, source_, extent_);
+    return bytes;
+}
+
+void Copy::run(Context& context, const StreamRef& stream) const {
+    if (to_ == Place::kDevice && from_ == Place::kDevice) {
+        run_async(context, stream);
+        return;
+    }
+    context.streams().execute(stream, make_task([copy = *this] { copy.perform(); }));
+    context.flush_prints();
+    context.require_healthy();
+}
+
+void Copy::run_async(Context& context, const StreamRef& stream) const {
+    if (to_ == Place::kPageable || (from_ == Place::kPageable && extent_.bytes() > kLargestStaged)) {
+        context.streams().execute(stream, make_task([copy = *this] { copy.perform(); }));
+    } else if (from_ == Place::kPageable) {
+        context.streams().submit(stream, make_task([copy = *this, bytes = gather()]() mutable {
+            copy.source_ = {reinterpret_cast<Address>(bytes.data()), copy.extent_.width,
+                            copy.extent_.width * copy.extent_.height};
+            copy.perform();
+        }));
+    } else {
+        context.streams().submit(stream, make_task([copy = *this] { copy.perform(); }));
+    }
+}
+
+}  // namespace cubar::softgpu::device

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "softgpu/device/context.h"
+#include "softgpu/device/memory.h"
+
+namespace cubar::softgpu::device {
+
+/// One side of a copy: where its first byte lies and how far rows and slices are apart, in bytes.
+struct CopySide {
+    Address base = 0;
+    std::size_t pitch = 0;
+    std::size_t slice = 0;
+};
+
+/// What is copied: width in bytes, height in rows, depth in slices.
+struct CopyExtent {
+    std::size_t width = 0;
+    std::size_t height = 1;
+    std::size_t depth = 1;
+
+    [[nodiscard]] bool empty() const { return width == 0 || height == 0 || depth == 0; }
+    [[nodiscard]] std::size_t bytes() const { return width * height * depth; }
+};
+
+/// What the caller says that an address is.
+enum class Claim : std::uint8_t {
+    kHost,     ///< host memory, known to CUDA or not
+    kDevice,   ///< memory that the device can reach
+    kUnified,  ///< either; looked up
+};
+
+/// Where a side's memory turned out to be.
+enum class Place : std::uint8_t { kPageable, kPinned, kDevice };
+
+/// A copy whose sides have been checked.
+class Copy {
+public:
+    /// Throws CUDA_ERROR_INVALID_VALUE when a side that is the device's does not lie in one
+    /// allocation, or a pitch is too small.
+    Copy(const Memory& memory, CopySide destination, Claim destination_claim, CopySide source,
+         Claim source_claim, CopyExtent extent);
+
+    /// cuMemcpy…: in the stream's order, with CUDA's rules of when the host waits.
+    void run(Context& context, const StreamRef& stream) const;
+    /// cuMemcpy…Async: a pageable source is consumed, a pageable destination filled on return.
+    void run_async(Context& context, const StreamRef& stream) const;
+
+private:
+    void perform() const;
+    /// The source, row behind row.
+    [[nodiscard]] std::vector<std::byte> gather() const;
+
+    CopySide destination_;
+    CopySide source_;
+    CopyExtent extent_;
+    Place to_;
+    Place from_;
+};
+
+}  // namespace cubar::softgpu::device

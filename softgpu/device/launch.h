@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <vector>
+
+#include "softgpu/device/context.h"
+#include "softgpu/device/module.h"
+#include "softgpu/device/task.h"
+#include "softgpu/exec/launch.h"
+
+namespace cubar::softgpu::device {
+
+/// A launch as the caller asks for it.
+struct LaunchRequest {
+    exec::Dim3 grid;
+    exec::Dim3 block;
+    unsigned dynamic_shared = 0;
+    void** parameters = nullptr;  ///< one pointer per parameter
+    void** extra = nullptr;       ///< or the whole buffer
+    bool cooperative = false;
+};
+
+/// A launch that CUDA would accept: everything that it needs, owned.
+class PreparedLaunch {
+public:
+    /// Checks what CUDA checks before it returns from a launch, and throws its errors.
+    PreparedLaunch(const Context& context, FunctionRef function, const LaunchRequest& request);
+
+    /// The operation for a stream of the context.
+    TaskPtr task(Context& context) &&;
+
+private:
+    FunctionRef function_;
+    exec::LaunchConfig config_;
+    std::vector<std::byte> parameters_;
+};
+
+/// The CUDA error for a fault of a kernel.
+CUresult error_of(exec::FaultKind kind);
+
+}  // namespace cubar::softgpu::device

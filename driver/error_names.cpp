@@ -13,7 +13,10 @@ struct ErrorName {
     const char* text;
 };
 
-#define CUBAR_ERROR(error, text) ErrorName{error, #error, text}
+#define CUBAR_ERROR(error, text) \
+    ErrorName {                  \
+        error, #error, text      \
+    }
 
 // In ascending order. A unit test compares it with cuda.h.
 constexpr std::array kErrors{

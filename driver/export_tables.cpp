@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tables are known by what they do; NVIDIA publishes neither names nor layouts. What is here was
-// observed of cudart 13.0, cuBLAS 13 and cuBLASLt 13 (see also ZLUDA's public dark_api).
+// The tables are known by what they do; NVIDIA publishes neither names nor layouts. What is here
+// was observed of cudart 13.0, cuBLAS 13 and cuBLASLt 13 (see also ZLUDA's public dark_api).
 #include "driver/export_tables.h"
 
 #include <pthread.h>
@@ -27,7 +27,9 @@ using Slot = const void*;
 // a table from it (acquire, though the table's pointer already carries the order).
 constinit std::atomic<const ExportHooks*> active_hooks{nullptr};
 
-const ExportHooks& hooks() noexcept { return *active_hooks.load(std::memory_order_acquire); }
+const ExportHooks& hooks() noexcept {
+    return *active_hooks.load(std::memory_order_acquire);
+}
 
 CUresult resolve(CUcontext& context) noexcept {
     if (context == nullptr) {
@@ -41,22 +43,21 @@ CUresult resolve(CUcontext& context) noexcept {
 
 // The first eight digits of a table's UUID: its name in the log, and what tells tables apart here.
 enum class TableId : std::uint32_t {
-    kEarly = 0xf8cff951,           // fetched before cuInit, never called
-    kRuntime = 0x6bd5fb6c,         // cudart's own entry points
-    kCallbackBuffers = 0xa094798c, // buffers of the profiling tools
-    kToolsContext = 0x42d85a81,    // thread-local state of the tools
-    kContextStorage = 0xc693336e,  // context-local storage
-    kContextChecks = 0x263e8860,   // checks of a context's state
-    kIntegrity = 0xd4082055,       // the integrity hash
-    kStreamObjects = 0x21318c60,   // identities of contexts and streams, for cuBLAS
-    kHopper = 0x1734dc26,          // cublasLt on sm_90
+    kEarly = 0xf8cff951,            // fetched before cuInit, never called
+    kRuntime = 0x6bd5fb6c,          // cudart's own entry points
+    kCallbackBuffers = 0xa094798c,  // buffers of the profiling tools
+    kToolsContext = 0x42d85a81,     // thread-local state of the tools
+    kContextStorage = 0xc693336e,   // context-local storage
+    kContextChecks = 0x263e8860,    // checks of a context's state
+    kIntegrity = 0xd4082055,        // the integrity hash
+    kStreamObjects = 0x21318c60,    // identities of contexts and streams, for cuBLAS
+    kHopper = 0x1734dc26,           // cublasLt on sm_90
 };
 
 // ---- slots that are known --------------------------------------------------------------------
 
 CUresult runtime_primary_context(CUcontext* context, CUdevice device) {
-    return context == nullptr ? CUDA_ERROR_INVALID_VALUE
-                              : hooks().primary_context(device, context);
+    return context == nullptr ? CUDA_ERROR_INVALID_VALUE : hooks().primary_context(device, context);
 }
 
 // Callbacks of profiling tools that nobody can attach here: always zero.
@@ -127,7 +128,9 @@ CUresult context_check(CUcontext, std::uint32_t* bits, const void**) {
     return CUDA_SUCCESS;
 }
 
-std::uint32_t context_check_global() { return 0; }
+std::uint32_t context_check_global() {
+    return 0;
+}
 
 CUresult integrity(std::uint32_t version, std::uint64_t unix_seconds, std::uint64_t answer[2]);
 
@@ -219,7 +222,8 @@ struct Tables {
     Table<TableId::kEarly, 8> early{{}, true};
     Table<TableId::kRuntime, 13> runtime{{{2, slot(&runtime_primary_context)}}, true};
     Table<TableId::kCallbackBuffers, 7> callback_buffers{
-        {{2, slot(&callback_buffer<large_buffer>)}, {6, slot(&callback_buffer<small_buffer>)}}, true};
+        {{2, slot(&callback_buffer<large_buffer>)}, {6, slot(&callback_buffer<small_buffer>)}},
+        true};
     Table<TableId::kToolsContext, 4> tools_context{{{2, slot(&driver::tools_context)}}, true};
     Table<TableId::kContextStorage, 4> context_storage{
         {{0, slot(&storage_put)}, {1, slot(&storage_delete)}, {2, slot(&storage_get)}}, false};

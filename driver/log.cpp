@@ -112,9 +112,9 @@ std::size_t format_time(char* out, std::size_t room) noexcept {
     const long long day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     const long long month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
     const long long year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
-    const int length = std::snprintf(out, room, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lld.%06ldZ",
-                                     year, month, day, seconds / 3600, seconds / 60 % 60,
-                                     seconds % 60, now.tv_nsec / 1000);
+    const int length =
+        std::snprintf(out, room, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lld.%06ldZ", year, month,
+                      day, seconds / 3600, seconds / 60 % 60, seconds % 60, now.tv_nsec / 1000);
     return length < 0 ? 0 : std::min(static_cast<std::size_t>(length), room - 1);
 }
 

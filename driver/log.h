@@ -11,7 +11,8 @@ namespace cubar::driver {
 enum class LogLevel : std::uint8_t { kOff, kError, kWarn, kInfo, kDebug };
 
 namespace log_detail {
-// Above every level until the environment has been read, so that the first line takes the slow path.
+// Above every level until the environment has been read, so that the first line takes the slow
+// path.
 inline constexpr std::uint8_t kUnread = 0xff;
 // Published by read_environment() in log.cpp (release); the destination is read after an acquire.
 extern std::atomic<std::uint8_t> threshold;
@@ -19,7 +20,8 @@ extern std::atomic<std::uint8_t> threshold;
 
 // True if a line of this level would be written, as far as one relaxed load can tell.
 inline bool log_enabled(LogLevel level) noexcept {
-    return static_cast<std::uint8_t>(level) <= log_detail::threshold.load(std::memory_order_relaxed);
+    return static_cast<std::uint8_t>(level) <=
+           log_detail::threshold.load(std::memory_order_relaxed);
 }
 
 // Writes "time pid tid LEVEL text" with one write(2), cut at 1024 bytes; keeps errno. The
@@ -34,9 +36,9 @@ void log_reread_environment() noexcept;
 }  // namespace cubar::driver
 
 // Costs one load where logging is off; the arguments are then not evaluated.
-#define CUBAR_LOG(level, ...)                                                              \
-    do {                                                                                   \
-        if (::cubar::driver::log_enabled(::cubar::driver::LogLevel::level)) {              \
-            ::cubar::driver::log_line(::cubar::driver::LogLevel::level, __VA_ARGS__);      \
-        }                                                                                  \
+#define CUBAR_LOG(level, ...)                                                         \
+    do {                                                                              \
+        if (::cubar::driver::log_enabled(::cubar::driver::LogLevel::level)) {         \
+            ::cubar::driver::log_line(::cubar::driver::LogLevel::level, __VA_ARGS__); \
+        }                                                                             \
     } while (false)

@@ -6,7 +6,9 @@
 #include "driver/log.h"
 
 // Weak: softgpu defines its own, since its gaps are aliases, which live where their target does.
-extern "C" [[gnu::weak]] CUresult cubar_driver_gap() { return CUDA_ERROR_NOT_SUPPORTED; }
+extern "C" [[gnu::weak]] CUresult cubar_driver_gap() {
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
 
 namespace cubar::driver {
 namespace {

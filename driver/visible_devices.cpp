@@ -33,11 +33,12 @@ public:
 
     // Hexadecimal digits may be upper case; the name is lower case behind its prefix.
     bool starts_with(std::string_view start) const noexcept {
-        const auto lower = [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c; };
+        const auto lower = [](char c) {
+            return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c;
+        };
         return start.size() <= sizeof text_ &&
                std::equal(start.begin(), start.begin() + kGpuPrefix.size(), text_) &&
-               std::equal(start.begin() + kGpuPrefix.size(), start.end(),
-                          text_ + kGpuPrefix.size(),
+               std::equal(start.begin() + kGpuPrefix.size(), start.end(), text_ + kGpuPrefix.size(),
                           [&](char wanted, char actual) { return lower(wanted) == actual; });
     }
 
@@ -111,7 +112,8 @@ std::size_t visible_devices(const char* value, std::span<const PhysicalDevice> d
         }
         const auto taken = ordinals.first(count);
         if (std::ranges::find(taken, *ordinal) != taken.end()) {
-            CUBAR_LOG(kWarn, "CUDA_VISIBLE_DEVICES=%s names a device twice: none is visible", value);
+            CUBAR_LOG(kWarn, "CUDA_VISIBLE_DEVICES=%s names a device twice: none is visible",
+                      value);
             return 0;
         }
         ordinals[count++] = *ordinal;

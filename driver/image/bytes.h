@@ -23,8 +23,8 @@ inline std::optional<Bytes> part(Bytes bytes, std::uint64_t offset, std::uint64_
 
 // The T at `offset`, or nothing if it is not wholly inside.
 template <typename T>
-    requires std::is_trivially_copyable_v<T>
-std::optional<T> load(Bytes bytes, std::uint64_t offset) noexcept {
+requires std::is_trivially_copyable_v<T> std::optional<T> load(Bytes bytes, std::uint64_t offset)
+noexcept {
     const auto source = part(bytes, offset, sizeof(T));
     if (!source) {
         return std::nullopt;

@@ -22,10 +22,9 @@ std::optional<std::size_t> unpack(const FatbinEntry& entry, std::vector<std::byt
     if (entry.stored.size() > std::numeric_limits<int>::max()) {
         return std::nullopt;
     }
-    const int made = LZ4_decompress_safe(reinterpret_cast<const char*>(entry.stored.data()),
-                                         reinterpret_cast<char*>(out.data()),
-                                         static_cast<int>(entry.stored.size()),
-                                         static_cast<int>(out.size()));
+    const int made = LZ4_decompress_safe(
+        reinterpret_cast<const char*>(entry.stored.data()), reinterpret_cast<char*>(out.data()),
+        static_cast<int>(entry.stored.size()), static_cast<int>(out.size()));
     return made < 0 ? std::nullopt : std::optional(static_cast<std::size_t>(made));
 }
 

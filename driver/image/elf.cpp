@@ -80,8 +80,7 @@ Result<std::uint64_t> elf_length(Bytes bytes) noexcept {
     }
     std::uint64_t length = *tables;
     for (std::uint64_t index = 0; index < header->e_shnum; ++index) {
-        const auto section =
-            load<Elf64_Shdr>(bytes, header->e_shoff + index * sizeof(Elf64_Shdr));
+        const auto section = load<Elf64_Shdr>(bytes, header->e_shoff + index * sizeof(Elf64_Shdr));
         if (!section) {
             return Failure{"ELF: section headers beyond the end"};
         }

@@ -43,8 +43,8 @@ struct FatbinEntry {
     std::uint16_t ptx_minor = 0;
     std::uint64_t flags = 0;
     Compression compression = Compression::kNone;
-    Bytes stored;                // as stored, without the padding; inside the fatbin
-    std::uint64_t size = 0;      // after decompression
+    Bytes stored;            // as stored, without the padding; inside the fatbin
+    std::uint64_t size = 0;  // after decompression
 
     bool is(EntryKind wanted) const noexcept { return kind == static_cast<std::uint16_t>(wanted); }
 };

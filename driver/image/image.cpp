@@ -147,7 +147,9 @@ Result<Measured> measure_ptx(const std::byte* begin) noexcept {
 
 }  // namespace
 
-ImageKind image_kind(Bytes bytes) noexcept { return kind_of(bytes.data(), bytes.size()); }
+ImageKind image_kind(Bytes bytes) noexcept {
+    return kind_of(bytes.data(), bytes.size());
+}
 
 Result<Measured> measure(const void* image) noexcept {
     if (image == nullptr) {

@@ -47,8 +47,8 @@ Result<Described> parse_param(InfoAttribute attribute, Bytes data) noexcept {
     if (!record) {
         return Failure{".nv.info: a parameter shorter than its description"};
     }
-    const std::uint32_t size = attribute == InfoAttribute::kParamV2 ? record->size_word & 0xffff
-                                                                    : record->size_word >> 18;
+    const std::uint32_t size =
+        attribute == InfoAttribute::kParamV2 ? record->size_word & 0xffff : record->size_word >> 18;
     return Described{record->ordinal, {record->offset, size}};
 }
 

@@ -13,11 +13,11 @@ struct Failure {
 template <typename T>
 class [[nodiscard]] Result {
 public:
-    Result(T value) : value_(std::move(value)) {}              // NOLINT: implicit by design
-    Result(Failure failure) : reason_(failure.reason) {}       // NOLINT: implicit by design
+    Result(T value) : value_(std::move(value)) {}         // NOLINT: implicit by design
+    Result(Failure failure) : reason_(failure.reason) {}  // NOLINT: implicit by design
 
     explicit operator bool() const noexcept { return reason_ == nullptr; }
-    const char* reason() const noexcept { return reason_; }    // null where there is a value
+    const char* reason() const noexcept { return reason_; }  // null where there is a value
     Failure failure() const noexcept { return {reason_}; }
 
     // Only where there is a value.

@@ -11,7 +11,9 @@ using namespace cubar::driver;
 namespace {
 
 int cells[8];
-void* cell(int index) { return &cells[index]; }
+void* cell(int index) {
+    return &cells[index];
+}
 const auto kContext = reinterpret_cast<CUcontext>(&cells);
 
 struct Destroyed {
@@ -22,7 +24,9 @@ struct Destroyed {
 };
 std::vector<Destroyed> destroyed;
 
-void note(CUcontext context, void* key, void* value) { destroyed.push_back({context, key, value}); }
+void note(CUcontext context, void* key, void* value) {
+    destroyed.push_back({context, key, value});
+}
 
 ContextStorage* reentered = nullptr;
 

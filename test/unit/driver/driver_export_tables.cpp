@@ -97,10 +97,13 @@ constexpr auto kStreams = "21318c60-9714-3248-8ca6-41ff7324c8f2";
 }  // namespace
 
 TEST_CASE("every known table is there, the same each time, and says its size") {
-    const std::array ids{"f8cff951-2146-8b4e-b9e2-fb469e7c0dd9", kRuntime,
+    const std::array ids{"f8cff951-2146-8b4e-b9e2-fb469e7c0dd9",
+                         kRuntime,
                          "a094798c-2e74-2e74-93f2-0800200c0a66",
                          "42d85a81-23f6-cb47-8298-f6e78a3aecdc",
-                         "263e8860-7cd2-6143-92f6-bbd5006dfa7e", kIntegrity, kStreams,
+                         "263e8860-7cd2-6143-92f6-bbd5006dfa7e",
+                         kIntegrity,
+                         kStreams,
                          "1734dc26-800d-4745-8726-c0f1e7dd8bca"};
     for (const char* id : ids) {
         INFO(id);
@@ -158,8 +161,8 @@ TEST_CASE("the runtime's table gives the primary context") {
 }
 
 TEST_CASE("context storage is per context, 0 the current one") {
-    auto* put = slot<CUresult(CUcontext, void*, void*, ContextStorage::Destructor)>(
-        table(kStorage), 0);
+    auto* put =
+        slot<CUresult(CUcontext, void*, void*, ContextStorage::Destructor)>(table(kStorage), 0);
     auto* remove = slot<CUresult(CUcontext, void*)>(table(kStorage), 1);
     auto* get = slot<CUresult(void**, CUcontext, void*)>(table(kStorage), 2);
     int key = 0;
@@ -191,8 +194,7 @@ TEST_CASE("context storage is per context, 0 the current one") {
 
 TEST_CASE("the integrity slot hashes what cudart hashes") {
     const Slots slots = table(kIntegrity);
-    auto* integrity =
-        slot<CUresult(std::uint32_t, std::uint64_t, std::uint64_t*)>(slots, 1);
+    auto* integrity = slot<CUresult(std::uint32_t, std::uint64_t, std::uint64_t*)>(slots, 1);
     std::array<std::uint64_t, 2> answer{};
     CHECK(integrity(13000, 1, answer.data()) == CUDA_SUCCESS);
     CHECK(answer == std::array<std::uint64_t, 2>{0x3341181c03cb675c, 0x8ed383aa1f4cd1e8});

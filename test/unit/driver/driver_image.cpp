@@ -266,8 +266,7 @@ TEST_CASE("measure finds the end of every kind of image, and reads no further") 
         const AtEdge image_at_edge(image);
         const auto measured = measure(image_at_edge.begin());
         REQUIRE(measured);
-        CHECK(measured->kind ==
-              (entry.is(EntryKind::kPtx) ? ImageKind::kPtx : ImageKind::kElf));
+        CHECK(measured->kind == (entry.is(EntryKind::kPtx) ? ImageKind::kPtx : ImageKind::kElf));
         CHECK(measured->bytes.size() == size);
         CHECK(measured->prelinked == nullptr);
     }
@@ -275,9 +274,13 @@ TEST_CASE("measure finds the end of every kind of image, and reads no further") 
 
 TEST_CASE("measure refuses what is no image, and reads no further than needed") {
     CHECK_FALSE(measure(nullptr));
-    for (const std::string_view text :
-         {"", "x", "hello", "\x7f" "EL", "P\xed", "\xb1" "Cb", "// only a comment", "/* open",
-          ".versio", "   \n\t "}) {
+    for (const std::string_view text : {"", "x", "hello",
+                                        "\x7f"
+                                        "EL",
+                                        "P\xed",
+                                        "\xb1"
+                                        "Cb",
+                                        "// only a comment", "/* open", ".versio", "   \n\t "}) {
         Buffer bytes(text.size() + 1);
         std::memcpy(bytes.data(), text.data(), text.size());
         const AtEdge at_edge(bytes);

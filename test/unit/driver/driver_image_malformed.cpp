@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images made by hand: each starts out good, and each single damage must be refused with its reason.
+// Images made by hand: each starts out good, and each single damage must be refused with its
+// reason.
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <functional>
@@ -114,8 +115,10 @@ TEST_CASE("a damaged fatbin is refused with its reason") {
     CHECK(walk(fatbin({})).empty());
     CHECK(walk_damaged([](Buffer& b) { put(b, 0, std::uint32_t{1}); }) ==
           "fatbin: wrong magic number");
-    CHECK(walk_damaged([](Buffer& b) { put(b, 4, std::uint16_t{2}); }) == "fatbin: unknown version");
-    CHECK(walk_damaged([](Buffer& b) { put(b, 6, std::uint16_t{8}); }) == "fatbin: unknown version");
+    CHECK(walk_damaged([](Buffer& b) { put(b, 4, std::uint16_t{2}); }) ==
+          "fatbin: unknown version");
+    CHECK(walk_damaged([](Buffer& b) { put(b, 6, std::uint16_t{8}); }) ==
+          "fatbin: unknown version");
     CHECK(walk_damaged([](Buffer& b) { put(b, 8, std::uint64_t{b.size()}); }) ==
           "fatbin: shorter than its header says");
     CHECK(walk_damaged([](Buffer& b) { put(b, 8, ~std::uint64_t{0}); }) ==
@@ -195,8 +198,10 @@ TEST_CASE("native code wins, the newest that fits") {
 }
 
 TEST_CASE("of PTX the newest that fits is taken") {
-    const std::vector<Entry> entries{
-        {.kind = 1, .sm = 75}, {.kind = 1, .sm = 90}, {.kind = 1, .sm = 80}, {.kind = 64, .sm = 95}};
+    const std::vector<Entry> entries{{.kind = 1, .sm = 75},
+                                     {.kind = 1, .sm = 90},
+                                     {.kind = 1, .sm = 80},
+                                     {.kind = 64, .sm = 95}};
     CHECK(chosen(entries, 7, 5) == 1075);
     CHECK(chosen(entries, 8, 9) == 1080);
     CHECK(chosen(entries, 12, 0) == 1090);
@@ -383,8 +388,10 @@ TEST_CASE("names that are not there are refused where they are asked for") {
           "ELF: a name outside its string table");
     CHECK(reason([](Cubin& c) { c.sections[2].sh_name = 31; }) ==
           "ELF: a name outside its string table");
-    CHECK(reason([](Cubin& c) { c.sections[1].sh_size = 29; c.symbol.st_name = 24; }) ==
-          "ELF: a name without an end");
+    CHECK(reason([](Cubin& c) {
+              c.sections[1].sh_size = 29;
+              c.symbol.st_name = 24;
+          }) == "ELF: a name without an end");
     CHECK(reason([](Cubin& c) { c.symbol.st_name = 4000; }) ==
           "ELF: a name outside its string table");
 }
@@ -416,7 +423,9 @@ void param_v2(Buffer& info, std::uint16_t ordinal, std::uint16_t offset, std::ui
     append(info, std::uint16_t{0x0500});
 }
 
-void total(Buffer& info, std::uint16_t bytes) { record(info, 3, 0x19, bytes); }
+void total(Buffer& info, std::uint16_t bytes) {
+    record(info, 3, 0x19, bytes);
+}
 
 std::string reason(const Buffer& info) {
     const auto params = parse_kernel_params(info);

@@ -50,8 +50,8 @@ struct Recorded {
     std::uint64_t answer[2];
 };
 
-// Of runs in which the static cudart of CUDA 13.0 took the answer and went on to cudaMalloc. With one
-// bit of the first one's flipped it gave error 103, "integrity checks failed".
+// Of runs in which the static cudart of CUDA 13.0 took the answer and went on to cudaMalloc. With
+// one bit of the first one's flipped it gave error 103, "integrity checks failed".
 const std::vector<Recorded> kRecorded{
     {1,
      {13000, 13002, 11148, 2191814656, 0x7f2482a43dd0, 0x7f2482a43ed0, 0x7f2482a3b235, 1795476051},

@@ -57,7 +57,9 @@ private:
     std::string path_ = "/tmp/cubar-log-test-XXXXXX";
 };
 
-int touched(int& counter) { return ++counter; }
+int touched(int& counter) {
+    return ++counter;
+}
 
 }  // namespace
 

@@ -19,22 +19,18 @@ void* at() {
     return reinterpret_cast<void*>(&function<kNumber>);
 }
 
-void* gap() { return reinterpret_cast<void*>(&cubar_driver_gap); }
+void* gap() {
+    return reinterpret_cast<void*>(&cubar_driver_gap);
+}
 
 const std::vector<Symbol>& table() {
     static const std::vector<Symbol> symbols{
-        {"cuAbsent", 2000, false, nullptr},
-        {"cuCopy", 2000, false, at<1>()},
-        {"cuCopy", 3020, false, at<2>()},
-        {"cuCopy", 7000, true, at<3>()},
-        {"cuCopyAll", 12080, false, at<4>()},
-        {"cuGap", 4000, false, gap()},
-        {"cuGrown", 5000, false, at<5>()},
-        {"cuGrown", 11000, false, gap()},
-        {"cuGrown", 12000, false, at<6>()},
-        {"cuStream", 10000, false, at<7>()},
-        {"cuStream", 10000, true, gap()},
-        {"cuStream", 11000, false, at<8>()},
+        {"cuAbsent", 2000, false, nullptr},   {"cuCopy", 2000, false, at<1>()},
+        {"cuCopy", 3020, false, at<2>()},     {"cuCopy", 7000, true, at<3>()},
+        {"cuCopyAll", 12080, false, at<4>()}, {"cuGap", 4000, false, gap()},
+        {"cuGrown", 5000, false, at<5>()},    {"cuGrown", 11000, false, gap()},
+        {"cuGrown", 12000, false, at<6>()},   {"cuStream", 10000, false, at<7>()},
+        {"cuStream", 10000, true, gap()},     {"cuStream", 11000, false, at<8>()},
         {"cuStream", 11000, true, at<9>()},
     };
     return symbols;
@@ -55,7 +51,9 @@ struct Case {
 }  // namespace
 
 namespace cubar::driver {
-std::span<const Symbol> symbol_table() noexcept { return table(); }
+std::span<const Symbol> symbol_table() noexcept {
+    return table();
+}
 }  // namespace cubar::driver
 
 TEST_CASE("find follows the rules of cuGetProcAddress") {
@@ -108,8 +106,8 @@ TEST_CASE("cuGetProcAddress_v2 answers with a status") {
           CUDA_SUCCESS);
     CHECK(found == at<2>());
     CHECK(status == kFound);
-    CHECK(get_proc_address_v2("cuCopy", &found, 13000, CU_GET_PROC_ADDRESS_LEGACY_STREAM, &status) ==
-          CUDA_SUCCESS);
+    CHECK(get_proc_address_v2("cuCopy", &found, 13000, CU_GET_PROC_ADDRESS_LEGACY_STREAM,
+                              &status) == CUDA_SUCCESS);
     CHECK(found == at<2>());
     CHECK(get_proc_address_v2("cuCopy", &found, 13000,
                               CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM,

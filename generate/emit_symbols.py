@@ -46,12 +46,16 @@ def softgpu_gaps(api: Api) -> str:
 
 
 def check(api: Api) -> str:
-    """Compares each description with cuda.h, when it is compiled."""
-    lines = [HEAD + CUDA + '\n#include <type_traits>\n']
+    """Compares each description with cuda.h and cudaTypedefs.h, when it is compiled."""
+    lines = [HEAD + CUDA + '#include <cudaProfilerTypedefs.h>\n#include <cudaTypedefs.h>\n\n'
+             '#include <type_traits>\n']
     for call in api.functions:
-        for symbol, _, _ in call.symbols:
+        for symbol, version, per_thread in call.symbols:
             lines.append(f'static_assert(std::is_same_v<decltype(&::{symbol}), '
                          f'{pointer_type(call)}>, "{call.where}");')
+            variant = symbol[-5:] if per_thread else ''
+            lines.append(f'static_assert(std::is_same_v<decltype(&::{symbol}), '
+                         f'PFN_{base_name(symbol)}_v{version}{variant}>, "{call.where}");')
     for name, (size, align) in api.structs.items():
         lines.append(f'static_assert(sizeof({name}) == {size} && alignof({name}) == {align});')
     return '\n'.join(lines) + '\n'

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import emit_coverage
 import emit_guest
 import emit_host
 import emit_symbols
@@ -30,6 +31,9 @@ OUTPUTS = {
     'softgpu_symbols.cpp': emit_symbols.softgpu_symbols,
     'softgpu_thunks.cpp': emit_thunks.softgpu_thunks,
     'api_check.cpp': emit_symbols.check,
+    'coverage.md': emit_coverage.coverage,
+    'opcodes.lock': emit_coverage.opcode_lock,
+    'refusals.txt': emit_coverage.refusals,
 }
 
 

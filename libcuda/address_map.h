@@ -23,7 +23,8 @@ enum class MemoryKind : std::uint8_t {
 
 struct MemoryRange {
     std::uint64_t begin = 0;
-    std::uint64_t bytes = 0;
+    std::uint64_t bytes = 0;     ///< as the application asked
+    std::uint64_t reserved = 0;  ///< that AddressReservations holds for it
     MemoryKind kind = MemoryKind::kDevice;
     ContextHandle context;
     int device = 0;

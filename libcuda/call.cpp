@@ -10,12 +10,11 @@ namespace {
 // Until here a fence usually comes; then asking the host, which sleeps, is cheaper than looking.
 constexpr transport::Nanoseconds kFencePatience = 200'000;
 
-bool has_fence(const Caller& caller, const Stream& stream) {
-    if (stream.fence == kNoFence || stream.prints.load(std::memory_order_relaxed)) return false;
-    if (stream.handle) return true;
-    // The host writes no fence into a legacy stream that other streams wait for.
+// A legacy stream waits for the others, so its own fence says little while there are any.
+bool waits_for_others(const Caller& caller, const Stream& stream) {
+    if (stream.handle) return false;
     const Context* context = caller.session->contexts.find(stream.context);
-    return context != nullptr && context->blocking_streams.load(std::memory_order_relaxed) == 0;
+    return context == nullptr || context->blocking_streams.load(std::memory_order_relaxed) != 0;
 }
 
 template <Kind K, typename Table, typename Pointer>
@@ -43,22 +42,25 @@ CUresult call_raw(const Caller& caller, Opcode opcode, ContextHandle context, St
 }
 
 bool completed(const Caller& caller, const Stream& stream, Position position) {
-    return position == 0 ||
-           (has_fence(caller, stream) && caller.channel().reached(stream.fence, position));
+    if (stream.prints.load(std::memory_order_relaxed) || waits_for_others(caller, stream)) {
+        return false;
+    }
+    return position == 0 || caller.channel().reached(stream.fence, position);
+}
+
+bool await_fence(const Caller& caller, const Stream& stream, Position position) {
+    if (completed(caller, stream, position)) return true;
+    if (stream.fence == kNoFence || stream.prints.load(std::memory_order_relaxed) ||
+        waits_for_others(caller, stream)) {
+        return false;
+    }
+    return caller.channel().wait_fence(stream.fence, position, transport::now() + kFencePatience) ==
+           transport::Error::kNone;
 }
 
 CUresult wait_for(const Caller& caller, Stream& stream, Position position) {
-    if (completed(caller, stream, position)) {
-        return caller.session->deferred_error(stream.context);
-    }
-    if (has_fence(caller, stream)) {
-        const transport::Error error = caller.channel().wait_fence(
-            stream.fence, position, transport::now() + kFencePatience);
-        if (error == transport::Error::kNone) {
-            return caller.session->deferred_error(stream.context);
-        }
-    }
-    return synchronize_on_host(caller, stream);
+    if (!await_fence(caller, stream, position)) return synchronize_on_host(caller, stream);
+    return caller.session->deferred_error(stream.context);
 }
 
 CUresult synchronize_on_host(const Caller& caller, Stream& stream) {

@@ -157,6 +157,9 @@ CUresult post(StreamHandle handle, const typename W::Request& request,
 /// by asking the host. Reports the errors of that work.
 CUresult wait_for(const Caller& caller, Stream& stream, Position position);
 
+/// Waits for the stream's fence as long as it may come soon. False: ask the host.
+bool await_fence(const Caller& caller, const Stream& stream, Position position);
+
 /// Has the host wait for all work of the stream, and fetches what its kernels printed.
 CUresult synchronize_on_host(const Caller& caller, Stream& stream);
 

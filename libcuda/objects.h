@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include <cuda.h>
 
@@ -10,6 +11,7 @@
 #include "cubar/handle_table.h"
 #include "cubar/layout.h"
 #include "cubar/record.h"
+#include "driver/context_storage.h"
 #include "libcuda/kernel_facts.h"
 
 namespace cubar::guest {
@@ -62,6 +64,10 @@ struct Context {
     std::atomic<std::uint32_t> flags{0};
     std::uint32_t api_version = 0;
     std::uint64_t id = 0;
+    std::int32_t least_priority = 0;
+    std::int32_t greatest_priority = 0;
+    /// What cudart keeps with the context (driver/export_tables.h).
+    std::atomic<std::shared_ptr<driver::ContextStorage>> storage;
     Stream legacy;
     /// Streams of this context that its legacy stream waits for (CU_STREAM_DEFAULT ones).
     std::atomic<std::uint32_t> blocking_streams{0};
@@ -70,9 +76,8 @@ struct Context {
 struct Event {
     ContextHandle context;
     std::uint32_t flags = 0;
-    /// Where it was recorded last: the fence of that stream and the end of the record. A position
-    /// of 0 means never. The fence is written first, the position last.
-    std::atomic<std::uint32_t> fence{kNoFence};
+    /// Where it was recorded last: the stream, and the end of the record. A position of 0 means
+    /// never. The stream is written first, the position last.
     std::atomic<StreamHandle> stream{};
     std::atomic<Position> position{0};
 };

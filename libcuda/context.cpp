@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcuda/context.h"
+
+#include <cstdlib>
+#include <new>
+
+#include "libcuda/output.h"
+#include "libcuda/pinned.h"
+
+namespace cubar::guest {
+
+CUresult enter_or_begin(Caller& caller) {
+    CUBAR_TRY(entered(caller.process));
+    CUBAR_TRY(caller.process->begin_session(caller.session));
+    caller.thread = this_thread();
+    return caller.thread != nullptr ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult mirror_context(const Caller& caller, const ContextFacts& facts) {
+    auto* storage = new (std::nothrow) driver::ContextStorage;
+    if (storage == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+    const bool mirrored = caller.session->contexts.mirror(facts.handle, [&](Context& context) {
+        context.handle = facts.handle;
+        context.device = facts.device;
+        context.primary = facts.primary;
+        context.flags.store(facts.flags, std::memory_order_relaxed);
+        context.api_version = facts.api_version;
+        context.id = facts.id;
+        context.least_priority = facts.least_priority;
+        context.greatest_priority = facts.greatest_priority;
+        context.storage.store(std::shared_ptr<driver::ContextStorage>(storage));
+        context.blocking_streams.store(0, std::memory_order_relaxed);
+        // cuStreamGetId of the legacy stream: unique among the host's ids, which are small.
+        context.legacy.reset({}, facts.handle, CU_STREAM_DEFAULT, 0, facts.handle.bits(),
+                             facts.legacy_fence);
+    });
+    if (mirrored) return CUDA_SUCCESS;
+    delete storage;
+    return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+std::shared_ptr<driver::ContextStorage> context_storage(CUcontext context) {
+    Caller caller;
+    if (enter_session(caller) != CUDA_SUCCESS) return nullptr;
+    Context* found = caller.session->contexts.find(ContextHandle(bits_of(context)));
+    return found != nullptr ? found->storage.load() : nullptr;
+}
+
+void drop_context(const Caller& caller, ContextHandle handle) {
+    Session& session = *caller.session;
+    if (Context* context = session.contexts.find(handle); context != nullptr) {
+        // cudart's destructors may call back, so the context is still there.
+        if (const auto storage = context->storage.load()) {
+            storage->clear(pointer_to<CUcontext>(handle));
+        }
+    }
+    session.contexts.forget(handle);
+    session.streams.for_each([&](StreamHandle stream, const Stream& object) {
+        if (object.context == handle) session.streams.forget(stream);
+    });
+    session.events.for_each([&](EventHandle event, const Event& object) {
+        if (object.context == handle) session.events.forget(event);
+    });
+    session.functions.for_each([&](FunctionHandle function, const Function& object) {
+        if (object.context == handle && session.functions.forget(function)) {
+            session.kernel_facts.release(object.facts);
+        }
+    });
+    session.modules.for_each([&](ModuleHandle module, const Module& object) {
+        if (object.context == handle) session.modules.forget(module);
+    });
+    session.addresses.remove_context(handle, [&](const MemoryRange& range) {
+        if (range.reserved != 0) session.reservations.release(range.begin, range.reserved);
+        if (range.kind == MemoryKind::kPinned) free_pinned(session, range);
+        if (range.kind == MemoryKind::kStaged) std::free(reinterpret_cast<void*>(range.begin));
+    });
+}
+
+CUresult synchronize_context(const Caller& caller, Context& context) {
+    bool idle = true;
+    const auto look = [&](const Stream& stream) {
+        if (stream.context != context.handle) return;
+        // The legacy stream waits for the others, each of which is looked at by itself.
+        const Position last = stream.last.load(std::memory_order_relaxed);
+        if (last == 0) return;
+        idle = idle && !stream.prints.load(std::memory_order_relaxed) &&
+               caller.channel().reached(stream.fence, last);
+    };
+    look(context.legacy);
+    caller.session->streams.for_each([&](StreamHandle, const Stream& stream) { look(stream); });
+    if (idle) return caller.session->deferred_error(context.handle);
+
+    bool printed = context.legacy.prints.exchange(false, std::memory_order_relaxed);
+    caller.session->streams.for_each([&](StreamHandle, Stream& stream) {
+        if (stream.context == context.handle) {
+            printed |= stream.prints.exchange(false, std::memory_order_relaxed);
+        }
+    });
+    wire::cuCtxSynchronize::Reply reply{};
+    const CUresult result = call_in<wire::cuCtxSynchronize>(caller, context.handle, {}, {}, reply);
+    if (printed) fetch_output(caller);
+    return result;
+}
+
+}  // namespace cubar::guest
+
+using namespace cubar::guest;
+namespace wire = cubar::wire;
+
+namespace {
+
+/// The live context that a value names; null names the current one.
+CUresult context_or_current(CUcontext value, Caller& caller, Context*& out) {
+    if (value == nullptr) {
+        CUBAR_TRY(enter(caller));
+        out = caller.context;
+        return CUDA_SUCCESS;
+    }
+    CUBAR_TRY(enter_session(caller));
+    out = caller.session->contexts.find(cubar::ContextHandle(bits_of(value)));
+    return out != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+}  // namespace
+
+CUBAR_API cuCtxCreate_v2(CUcontext* out, unsigned int flags, CUdevice device) {
+    Caller caller;
+    Process* process = nullptr;
+    CUBAR_TRY(entered(process));
+    if (out == nullptr || (flags & ~static_cast<unsigned>(CU_CTX_FLAGS_MASK)) != 0) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (!process->has_device(device)) return CUDA_ERROR_INVALID_DEVICE;
+    CUBAR_TRY(enter_or_begin(caller));
+    wire::cuCtxCreate_v2::Request request{};
+    request.flags = flags;
+    request.dev = static_cast<std::int32_t>(process->host_device(device));
+    wire::cuCtxCreate_v2::Reply reply{};
+    CUBAR_TRY(call_in<wire::cuCtxCreate_v2>(caller, {}, {}, request, reply));
+    CUBAR_TRY(mirror_context(caller, {reply.context, device, false, flags, reply.api_version,
+                                      reply.id, reply.least_priority, reply.greatest_priority,
+                                      reply.legacy_fence}));
+    caller.thread->contexts.push_back(reply.context);
+    *out = pointer_to<CUcontext>(reply.context);
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuCtxCreate(CUcontext* out, unsigned int flags, CUdevice device) {
+    return cuCtxCreate_v2(out, flags, device);
+}
+
+CUBAR_API cuCtxCreate_v3(CUcontext* out, CUexecAffinityParam* affinity, int count,
+                         unsigned int flags, CUdevice device) {
+    if (count < 0 || (count != 0 && affinity == nullptr)) return CUDA_ERROR_INVALID_VALUE;
+    // A share of the multiprocessors (MPS) cannot be had through the BAR.
+    if (count != 0) return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
+    return cuCtxCreate_v2(out, flags, device);
+}
+
+CUBAR_API cuCtxCreate_v4(CUcontext* out, CUctxCreateParams* parameters, unsigned int flags,
+                         CUdevice device) {
+    if (parameters != nullptr) {
+        if (parameters->numExecAffinityParams != 0) return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
+        if (parameters->cigParams != nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+    }
+    return cuCtxCreate_v2(out, flags, device);
+}
+
+CUBAR_API cuCtxDestroy_v2(CUcontext value) {
+    Caller caller;
+    if (value == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+    Context* context = nullptr;
+    CUBAR_TRY(context_or_current(value, caller, context));
+    // As CUDA documents it: a primary context is released, not destroyed.
+    if (context->primary) return CUDA_ERROR_INVALID_CONTEXT;
+    const cubar::ContextHandle handle = context->handle;
+    wire::cuCtxDestroy_v2::Request request{};
+    request.context = handle;
+    wire::cuCtxDestroy_v2::Reply reply{};
+    const CUresult result = call_in<wire::cuCtxDestroy_v2>(caller, {}, {}, request, reply);
+    drop_context(caller, handle);
+    if (caller.thread->current() == handle) caller.thread->contexts.pop_back();
+    return result;
+}
+
+CUBAR_API cuCtxDestroy(CUcontext context) { return cuCtxDestroy_v2(context); }
+
+CUBAR_API cuCtxPushCurrent_v2(CUcontext value) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    const cubar::ContextHandle handle(bits_of(value));
+    if (caller.session->contexts.find(handle) == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+    caller.thread->contexts.push_back(handle);
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuCtxPushCurrent(CUcontext context) { return cuCtxPushCurrent_v2(context); }
+
+CUBAR_API cuCtxPopCurrent_v2(CUcontext* out) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    if (caller.thread->contexts.empty()) return CUDA_ERROR_INVALID_CONTEXT;
+    if (out != nullptr) *out = pointer_to<CUcontext>(caller.thread->current());
+    caller.thread->contexts.pop_back();
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuCtxPopCurrent(CUcontext* out) { return cuCtxPopCurrent_v2(out); }
+
+CUBAR_API cuCtxSetCurrent(CUcontext value) {
+    Process* process = nullptr;
+    CUBAR_TRY(entered(process));
+    ThreadState* thread = this_thread();
+    if (thread == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (value == nullptr) {
+        if (!thread->contexts.empty()) thread->contexts.pop_back();
+        return CUDA_SUCCESS;
+    }
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    const cubar::ContextHandle handle(bits_of(value));
+    if (caller.session->contexts.find(handle) == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+    if (thread->contexts.empty()) {
+        thread->contexts.push_back(handle);
+    } else {
+        thread->contexts.back() = handle;
+    }
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuCtxGetCurrent(CUcontext* out) {
+    Process* process = nullptr;
+    CUBAR_TRY(entered(process));
+    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const ThreadState* thread = this_thread();
+    if (thread == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+    *out = pointer_to<CUcontext>(thread->current());
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuCtxGetDevice_v2(CUdevice* device, CUcontext value) {
+    Caller caller;
+    Context* context = nullptr;
+    CUBAR_TRY(context_or_current(value, caller, context));
+    if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *device = context->device;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuCtxGetDevice(CUdevice* device) { return cuCtxGetDevice_v2(device, nullptr); }
+
+CUBAR_API cuCtxGetFlags(unsigned int* flags) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (flags == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *flags = caller.context->flags.load(std::memory_order_relaxed);
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuCtxSetFlags(unsigned int flags) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if ((flags & ~static_cast<unsigned>(CU_CTX_FLAGS_MASK)) != 0) return CUDA_ERROR_INVALID_VALUE;
+    wire::cuCtxSetFlags::Request request{};
+    request.flags = flags;
+    wire::cuCtxSetFlags::Reply reply{};
+    CUBAR_TRY(call_in<wire::cuCtxSetFlags>(caller, caller.context->handle, {}, request, reply));
+    caller.context->flags.store(flags, std::memory_order_relaxed);
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuCtxGetId(CUcontext value, unsigned long long* id) {
+    Caller caller;
+    Context* context = nullptr;
+    CUBAR_TRY(context_or_current(value, caller, context));
+    if (id == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *id = context->id;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuCtxGetApiVersion(CUcontext value, unsigned int* version) {
+    Caller caller;
+    Context* context = nullptr;
+    CUBAR_TRY(context_or_current(value, caller, context));
+    if (version == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *version = context->api_version;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuCtxGetStreamPriorityRange(int* least, int* greatest) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (least != nullptr) *least = caller.context->least_priority;
+    if (greatest != nullptr) *greatest = caller.context->greatest_priority;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuCtxSynchronize_v2(CUcontext value) {
+    Caller caller;
+    Context* context = nullptr;
+    CUBAR_TRY(context_or_current(value, caller, context));
+    return synchronize_context(caller, *context);
+}
+
+CUBAR_API cuCtxSynchronize() { return cuCtxSynchronize_v2(nullptr); }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+
+#include "driver/log.h"
+#include "libcuda/call.h"
+
+using namespace cubar::guest;
+namespace wire = cubar::wire;
+
+namespace {
+
+/// An allocation as the host made it.
+struct Allocated {
+    std::uint64_t address = 0;
+    std::uint64_t bytes = 0;  ///< that it occupies
+};
+
+CUresult free_on_host(const Caller& caller, cubar::ContextHandle context, std::uint64_t address) {
+    wire::cuMemFree_v2::Request request{};
+    request.address = address;
+    wire::cuMemFree_v2::Reply reply{};
+    return call_in<wire::cuMemFree_v2>(caller, context, {}, request, reply);
+}
+
+/// Allocates by `allocate(Allocated&)` until the addresses are free in this process as well. What
+/// collides is held until a fitting one is found, so that the host does not offer it again.
+template <typename Allocate>
+CUresult allocate_apart(const Caller& caller, Allocate&& allocate, Allocated& out) {
+    constexpr std::size_t kAttempts = 16;
+    std::array<Allocated, kAttempts> collided;
+    std::size_t collisions = 0;
+    CUresult result = CUDA_ERROR_OUT_OF_MEMORY;
+    while (collisions < kAttempts) {
+        result = allocate(out);
+        if (result != CUDA_SUCCESS) break;
+        if (caller.session->reservations.reserve(out.address, out.bytes)) break;
+        CUBAR_LOG(kInfo, "device addresses at %#llx are taken in this process, asking for others",
+                  static_cast<unsigned long long>(out.address));
+        collided[collisions++] = out;
+        result = CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    for (std::size_t index = 0; index < collisions; ++index) {
+        free_on_host(caller, caller.context->handle, collided[index].address);
+    }
+    return result;
+}
+
+void remember(const Caller& caller, const Allocated& made, std::uint64_t asked) {
+    MemoryRange range;
+    range.begin = made.address;
+    range.bytes = asked;
+    range.reserved = made.bytes;
+    range.kind = MemoryKind::kDevice;
+    range.context = caller.context->handle;
+    range.device = caller.context->device;
+    caller.session->addresses.add(range);
+}
+
+}  // namespace
+
+CUBAR_API cuMemAlloc_v2(CUdeviceptr* out, std::size_t bytes) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (out == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
+    Allocated made;
+    const auto allocate = [&](Allocated& allocated) {
+        wire::cuMemAlloc_v2::Request request{};
+        request.bytes = bytes;
+        wire::cuMemAlloc_v2::Reply reply{};
+        CUBAR_TRY(call_in<wire::cuMemAlloc_v2>(caller, caller.context->handle, {}, request, reply));
+        allocated = {reply.address, reply.bytes};
+        return CUDA_SUCCESS;
+    };
+    CUBAR_TRY(allocate_apart(caller, allocate, made));
+    remember(caller, made, bytes);
+    *out = made.address;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuMemAllocPitch_v2(CUdeviceptr* out, std::size_t* pitch, std::size_t width,
+                             std::size_t height, unsigned int element_bytes) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (out == nullptr || pitch == nullptr || width == 0 || height == 0 ||
+        (element_bytes != 4 && element_bytes != 8 && element_bytes != 16)) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    Allocated made;
+    const auto allocate = [&](Allocated& allocated) {
+        wire::cuMemAllocPitch_v2::Request request{};
+        request.width_bytes = width;
+        request.height = height;
+        request.element_bytes = element_bytes;
+        wire::cuMemAllocPitch_v2::Reply reply{};
+        CUBAR_TRY(call_in<wire::cuMemAllocPitch_v2>(caller, caller.context->handle, {}, request,
+                                                    reply));
+        allocated = {reply.address, reply.bytes};
+        *pitch = reply.pitch;
+        return CUDA_SUCCESS;
+    };
+    CUBAR_TRY(allocate_apart(caller, allocate, made));
+    remember(caller, made, *pitch * height);
+    *out = made.address;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuMemFree_v2(CUdeviceptr address) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (address == 0) return CUDA_SUCCESS;
+    const auto range = caller.session->addresses.find(address);
+    if (!range || range->begin != address || range->kind != MemoryKind::kDevice || !range->owned) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    CUBAR_TRY(free_on_host(caller, range->context, address));
+    caller.session->addresses.remove(address);
+    caller.session->reservations.release(address, range->reserved);
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuMemGetInfo_v2(std::size_t* free, std::size_t* total) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (free == nullptr || total == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    wire::cuMemGetInfo_v2::Reply reply{};
+    CUBAR_TRY(call_in<wire::cuMemGetInfo_v2>(caller, caller.context->handle, {}, {}, reply));
+    *free = reply.free;
+    *total = reply.total;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuMemGetAddressRange_v2(CUdeviceptr* base, std::size_t* bytes, CUdeviceptr address) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    const auto range = caller.session->addresses.find(address);
+    if (!range) return CUDA_ERROR_NOT_FOUND;
+    if (base != nullptr) *base = range->begin;
+    if (bytes != nullptr) *bytes = range->bytes;
+    return CUDA_SUCCESS;
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <mutex>
+#include <utility>
+
+#include "libcuda/context.h"
+
+using namespace cubar::guest;
+namespace wire = cubar::wire;
+
+namespace {
+
+/// The primary context of one device. Only the first retain and the last release cross.
+struct Primary {
+    cubar::ContextHandle handle;
+    unsigned retained = 0;
+    unsigned flags = CU_CTX_SCHED_AUTO;
+};
+
+// Also keeps two threads from making the same context twice. Never held while a context's
+// storage runs its destructors, which may call back.
+std::mutex mutex;
+std::array<Primary, cubar::kMaxDevices> primaries;
+
+CUresult primary_of(CUdevice device, Primary*& out) {
+    Process* process = nullptr;
+    CUBAR_TRY(entered(process));
+    if (!process->has_device(device)) return CUDA_ERROR_INVALID_DEVICE;
+    out = &primaries[static_cast<std::size_t>(device)];
+    return CUDA_SUCCESS;
+}
+
+CUresult make(const Caller& caller, CUdevice device, Primary& primary) {
+    wire::cuDevicePrimaryCtxRetain::Request request{};
+    request.dev = static_cast<std::int32_t>(caller.process->host_device(device));
+    wire::cuDevicePrimaryCtxRetain::Reply reply{};
+    CUBAR_TRY(call_in<wire::cuDevicePrimaryCtxRetain>(caller, {}, {}, request, reply));
+    CUBAR_TRY(mirror_context(caller, {reply.context, device, true, reply.flags, reply.api_version,
+                                      reply.id, reply.least_priority, reply.greatest_priority,
+                                      reply.legacy_fence}));
+    primary.handle = reply.context;
+    primary.flags = reply.flags;
+    return CUDA_SUCCESS;
+}
+
+/// The context is gone on the host, or is about to be.
+template <typename W>
+CUresult end(CUdevice device, cubar::ContextHandle handle) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    typename W::Request request{};
+    request.dev = static_cast<std::int32_t>(caller.process->host_device(device));
+    typename W::Reply reply{};
+    const CUresult result = call_in<W>(caller, {}, {}, request, reply);
+    if (handle) drop_context(caller, handle);
+    return result;
+}
+
+}  // namespace
+
+namespace cubar::guest {
+
+CUresult primary_context(CUdevice device, CUcontext& out) {
+    Primary* primary = nullptr;
+    CUBAR_TRY(primary_of(device, primary));
+    const std::lock_guard lock(mutex);
+    if (!primary->handle) {
+        Caller caller;
+        CUBAR_TRY(enter_or_begin(caller));
+        CUBAR_TRY(make(caller, device, *primary));
+    }
+    out = pointer_to<CUcontext>(primary->handle);
+    return CUDA_SUCCESS;
+}
+
+}  // namespace cubar::guest
+
+CUBAR_API cuDevicePrimaryCtxRetain(CUcontext* out, CUdevice device) {
+    Primary* primary = nullptr;
+    CUBAR_TRY(primary_of(device, primary));
+    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    CUBAR_TRY(primary_context(device, *out));
+    const std::lock_guard lock(mutex);
+    ++primary->retained;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuDevicePrimaryCtxRelease_v2(CUdevice device) {
+    Primary* primary = nullptr;
+    CUBAR_TRY(primary_of(device, primary));
+    cubar::ContextHandle ended;
+    {
+        const std::lock_guard lock(mutex);
+        if (primary->retained == 0) return CUDA_ERROR_INVALID_CONTEXT;
+        if (--primary->retained != 0) return CUDA_SUCCESS;
+        ended = std::exchange(primary->handle, {});
+    }
+    return end<wire::cuDevicePrimaryCtxRelease_v2>(device, ended);
+}
+
+CUBAR_API cuDevicePrimaryCtxRelease(CUdevice device) { return cuDevicePrimaryCtxRelease_v2(device); }
+
+CUBAR_API cuDevicePrimaryCtxReset_v2(CUdevice device) {
+    Primary* primary = nullptr;
+    CUBAR_TRY(primary_of(device, primary));
+    cubar::ContextHandle ended;
+    {
+        const std::lock_guard lock(mutex);
+        if (!primary->handle) return CUDA_SUCCESS;
+        ended = std::exchange(primary->handle, {});
+        primary->retained = 0;
+        primary->flags = CU_CTX_SCHED_AUTO;
+    }
+    return end<wire::cuDevicePrimaryCtxReset_v2>(device, ended);
+}
+
+CUBAR_API cuDevicePrimaryCtxReset(CUdevice device) { return cuDevicePrimaryCtxReset_v2(device); }
+
+CUBAR_API cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned int flags) {
+    Primary* primary = nullptr;
+    CUBAR_TRY(primary_of(device, primary));
+    if ((flags & ~static_cast<unsigned>(CU_CTX_FLAGS_MASK)) != 0) return CUDA_ERROR_INVALID_VALUE;
+    Caller caller;
+    CUBAR_TRY(enter_or_begin(caller));
+    wire::cuDevicePrimaryCtxSetFlags_v2::Request request{};
+    request.dev = static_cast<std::int32_t>(caller.process->host_device(device));
+    request.flags = flags;
+    wire::cuDevicePrimaryCtxSetFlags_v2::Reply reply{};
+    CUBAR_TRY(call_in<wire::cuDevicePrimaryCtxSetFlags_v2>(caller, {}, {}, request, reply));
+    const std::lock_guard lock(mutex);
+    primary->flags = flags;
+    Context* context = caller.session->contexts.find(primary->handle);
+    if (context != nullptr) context->flags.store(flags, std::memory_order_relaxed);
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuDevicePrimaryCtxSetFlags(CUdevice device, unsigned int flags) {
+    return cuDevicePrimaryCtxSetFlags_v2(device, flags);
+}
+
+CUBAR_API cuDevicePrimaryCtxGetState(CUdevice device, unsigned int* flags, int* active) {
+    Primary* primary = nullptr;
+    CUBAR_TRY(primary_of(device, primary));
+    if (flags == nullptr || active == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const std::lock_guard lock(mutex);
+    *flags = primary->flags;
+    *active = primary->handle ? 1 : 0;
+    return CUDA_SUCCESS;
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcuda/stream.h"
+
+#include "libcuda/call.h"
+
+namespace cubar::guest {
+namespace {
+
+CUresult thread_stream(const Caller& caller, Stream*& out) {
+    const ContextHandle context = caller.context->handle;
+    for (const ThreadState::ThreadStream& known : caller.thread->streams) {
+        if (known.context == context) {
+            out = caller.session->streams.find(known.stream);
+            return out != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+        }
+    }
+    wire::thread_stream::Reply reply{};
+    CUBAR_TRY(call_in<wire::thread_stream>(caller, context, {}, {}, reply));
+    const bool mirrored = caller.session->streams.mirror(reply.stream, [&](Stream& stream) {
+        stream.reset(reply.stream, context, CU_STREAM_DEFAULT, 0, reply.id, reply.fence);
+    });
+    if (!mirrored) return CUDA_ERROR_OUT_OF_MEMORY;
+    caller.context->blocking_streams.fetch_add(1, std::memory_order_relaxed);
+    caller.thread->streams.push_back({context, reply.stream});
+    out = caller.session->streams.find(reply.stream);
+    return CUDA_SUCCESS;
+}
+
+/// A stream that an application may ask about or destroy.
+struct Asked {
+    Caller caller;
+    Stream* stream = nullptr;
+};
+
+CUresult ask(CUstream value, Asked& asked) {
+    CUBAR_TRY(enter(asked.caller));
+    return find_stream(asked.caller, value, asked.stream);
+}
+
+}  // namespace
+
+CUresult find_stream(const Caller& caller, CUstream value, Stream*& out) {
+    if (value == nullptr || value == CU_STREAM_LEGACY) {
+        out = &caller.context->legacy;
+        return CUDA_SUCCESS;
+    }
+    if (value == CU_STREAM_PER_THREAD) return thread_stream(caller, out);
+    out = caller.session->streams.find(StreamHandle(bits_of(value)));
+    return out != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+void destroy_thread_streams(ThreadState& thread) {
+    Caller caller;
+    if (thread.streams.empty() || enter_session(caller) != CUDA_SUCCESS) return;
+    for (const ThreadState::ThreadStream& ended : thread.streams) {
+        caller.session->streams.forget(ended.stream);
+        if (Context* context = caller.session->contexts.find(ended.context); context != nullptr) {
+            context->blocking_streams.fetch_sub(1, std::memory_order_relaxed);
+        }
+    }
+    thread.streams.clear();
+    // Nobody is left to be told of an error.
+    caller.channel().post({static_cast<std::uint32_t>(wire::thread_end::kOpcode), thread.number, 0,
+                           0},
+                          wire::thread_end::Request{});
+}
+
+}  // namespace cubar::guest
+
+using namespace cubar::guest;
+namespace wire = cubar::wire;
+
+CUBAR_API cuStreamCreateWithPriority(CUstream* out, unsigned int flags, int priority) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (out == nullptr || (flags & ~static_cast<unsigned>(CU_STREAM_NON_BLOCKING)) != 0) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    const cubar::ContextHandle context = caller.context->handle;
+    wire::cuStreamCreateWithPriority::Request request{};
+    request.flags = flags;
+    request.priority = priority;
+    wire::cuStreamCreateWithPriority::Reply reply{};
+    CUBAR_TRY(call_in<wire::cuStreamCreateWithPriority>(caller, context, {}, request, reply));
+    const bool mirrored = caller.session->streams.mirror(reply.stream, [&](Stream& stream) {
+        stream.reset(reply.stream, context, flags, reply.priority, reply.id, reply.fence);
+    });
+    if (!mirrored) return CUDA_ERROR_OUT_OF_MEMORY;
+    if ((flags & CU_STREAM_NON_BLOCKING) == 0) {
+        caller.context->blocking_streams.fetch_add(1, std::memory_order_relaxed);
+    }
+    *out = pointer_to<CUstream>(reply.stream);
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuStreamCreate(CUstream* out, unsigned int flags) {
+    return cuStreamCreateWithPriority(out, flags, 0);
+}
+
+CUBAR_API cuStreamDestroy_v2(CUstream value) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    const cubar::StreamHandle handle(bits_of(value));
+    Stream* stream = caller.session->streams.find(handle);
+    if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    const cubar::ContextHandle context = stream->context;
+    const bool blocking = stream->blocking();
+    // What its kernels print would come with no later synchronisation.
+    if (stream->prints.load(std::memory_order_relaxed)) CUBAR_TRY(synchronize_on_host(caller, *stream));
+    wire::cuStreamDestroy_v2::Reply reply{};
+    if (!caller.session->streams.forget(handle)) return CUDA_ERROR_INVALID_HANDLE;
+    if (Context* owner = caller.session->contexts.find(context); owner != nullptr && blocking) {
+        owner->blocking_streams.fetch_sub(1, std::memory_order_relaxed);
+    }
+    return call_in<wire::cuStreamDestroy_v2>(caller, context, {}, {handle}, reply);
+}
+
+CUBAR_API cuStreamDestroy(CUstream stream) { return cuStreamDestroy_v2(stream); }
+
+CUBAR_API cuStreamSynchronize(CUstream value) {
+    Asked asked;
+    CUBAR_TRY(ask(value, asked));
+    return wait_for(asked.caller, *asked.stream,
+                    asked.stream->last.load(std::memory_order_relaxed));
+}
+
+CUBAR_API cuStreamQuery(CUstream value) {
+    Asked asked;
+    CUBAR_TRY(ask(value, asked));
+    Stream& stream = *asked.stream;
+    if (completed(asked.caller, stream, stream.last.load(std::memory_order_relaxed))) {
+        return CUDA_SUCCESS;
+    }
+    wire::cuStreamQuery::Request request{};
+    request.hStream = stream.handle;
+    wire::cuStreamQuery::Reply reply{};
+    return call_in<wire::cuStreamQuery>(asked.caller, stream.context, stream.handle, request,
+                                        reply);
+}
+
+CUBAR_API cuStreamWaitEvent(CUstream value, CUevent event_value, unsigned int flags) {
+    Asked asked;
+    CUBAR_TRY(ask(value, asked));
+    const cubar::EventHandle handle(bits_of(event_value));
+    const Event* event = asked.caller.session->events.find(handle);
+    if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if ((flags & ~static_cast<unsigned>(CU_EVENT_WAIT_EXTERNAL)) != 0) return CUDA_ERROR_INVALID_VALUE;
+    // An event that was never recorded is complete.
+    if (event->position.load(std::memory_order_acquire) == 0) return CUDA_SUCCESS;
+    wire::cuStreamWaitEvent::Request request{};
+    request.hEvent = handle;
+    request.Flags = flags;
+    return post<wire::cuStreamWaitEvent>(asked.caller, *asked.stream, request);
+}
+
+CUBAR_API cuStreamGetPriority(CUstream value, int* priority) {
+    Asked asked;
+    CUBAR_TRY(ask(value, asked));
+    if (priority == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *priority = asked.stream->priority;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuStreamGetFlags(CUstream value, unsigned int* flags) {
+    Asked asked;
+    CUBAR_TRY(ask(value, asked));
+    if (flags == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *flags = asked.stream->flags;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuStreamGetId(CUstream value, unsigned long long* id) {
+    Asked asked;
+    CUBAR_TRY(ask(value, asked));
+    if (id == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *id = asked.stream->id;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuStreamGetCtx(CUstream value, CUcontext* context) {
+    Asked asked;
+    CUBAR_TRY(ask(value, asked));
+    if (context == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *context = pointer_to<CUcontext>(asked.stream->context);
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuStreamGetDevice(CUstream value, CUdevice* device) {
+    Asked asked;
+    CUBAR_TRY(ask(value, asked));
+    if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const Context* context = asked.caller.session->contexts.find(asked.stream->context);
+    if (context == nullptr) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    *device = context->device;
+    return CUDA_SUCCESS;
+}

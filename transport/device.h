@@ -11,16 +11,10 @@
 #include "cubar/layout.h"
 #include "transport/descriptor.h"
 #include "transport/mapping.h"
+#include "transport/memory_type.h"
 #include "transport/result.h"
 
 namespace cubar::transport {
-
-/// What loads and stores to the bulk memory cost. Measured, since a guest cannot know what its
-/// hypervisor makes of the page attributes it asked for.
-enum class MemoryType : std::uint8_t {
-    kWriteBack,       ///< ordinary cached memory
-    kWriteCombining,  ///< stores gather, loads are slow (also used where loads are plainly uncached)
-};
 
 /// How a waiting thread may sleep.
 enum class WaitPolicy : std::uint8_t {
@@ -38,8 +32,11 @@ public:
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
 
+    /// False in a forked child: there nothing but facts(), name() and destruction is allowed.
+    bool alive() const { return owner_.valid(); }
     /// Validated when the device was opened; the words that change are atomics.
     const Header& header() const { return *header_; }
+    /// A private copy, made when the device was opened.
     const Facts& facts() const { return *facts_; }
     MemoryType memory_type() const { return memory_type_; }
     WaitPolicy wait_policy() const { return wait_policy_; }
@@ -69,19 +66,20 @@ protected:
     /// The file that shows BAR2 with this caching.
     virtual int memory_file(Caching caching) const = 0;
 
-    /// Maps and checks header and facts and measures the memory; `bar_bytes` is the file's size.
+    /// Maps and checks the header, copies the facts, measures the memory. `bar_bytes`: the file's size.
     Failure open_memory(std::uint64_t bar_bytes);
     void set_name(const char* kind, const char* which);
     void set_wait_policy(WaitPolicy policy) { wait_policy_ = policy; }
 
 private:
     Failure check_header(std::uint64_t bar_bytes) const;
+    Failure copy_facts();
     Failure measure_memory();
 
+    ForkMark owner_;
     Mapping header_page_;
-    Mapping facts_pages_;
     const Header* header_ = nullptr;
-    const Facts* facts_ = nullptr;
+    std::unique_ptr<Facts> facts_;
     MemoryType memory_type_ = MemoryType::kWriteBack;
     WaitPolicy wait_policy_ = WaitPolicy::kVm;
     char name_[128] = {};

@@ -23,7 +23,7 @@ struct ClaimSeen {
     std::uint32_t pid = 0;
 };
 
-/// The session words of one channel. cubard's; the worker only calls ready() and refuse().
+/// The session words of one channel. cubard's; the worker only calls ready() and fail_to_start().
 class SessionWords {
 public:
     SessionWords(Header& header, cubar::Channel& channel, unsigned number)
@@ -37,7 +37,9 @@ public:
     void accept(const ClaimSeen& claim, std::uint64_t session_id);
     /// The worker reads the ring from now on.
     void ready();
-    /// kRefused; also the answer of a worker that was accepted but cannot start.
+    /// The worker of an accepted claim cannot start: kRefused.
+    void fail_to_start(SessionError error);
+    /// kRefused, as cubard's answer.
     void refuse(const ClaimSeen& claim, SessionError error);
     /// The session ended by itself: kDead. The guest is to release the channel.
     void dead(SessionError error);

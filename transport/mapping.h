@@ -6,20 +6,24 @@
 #include <span>
 #include <utility>
 
+#include "transport/fork_mark.h"
 #include "transport/result.h"
 
 namespace cubar::transport {
 
 /// Owns a range of this process's addresses: reserved (PROT_NONE), and whatever is mapped into it.
-/// A forked child does not inherit any of it (MADV_DONTFORK), so it cannot disturb its parent.
+/// A forked child does not inherit any of it (MADV_DONTFORK), so it cannot disturb its parent; there
+/// the object owns nothing.
 class Mapping {
 public:
     Mapping() = default;
-    Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+    Mapping(Mapping&& other) noexcept
+        : bytes_(std::exchange(other.bytes_, {})), owner_(other.owner_) {}
     Mapping& operator=(Mapping&& other) noexcept {
         if (this != &other) {
             reset();
             bytes_ = std::exchange(other.bytes_, {});
+            owner_ = other.owner_;
         }
         return *this;
     }
@@ -40,8 +44,10 @@ public:
     void reset();
 
 private:
-    explicit Mapping(std::span<std::byte> bytes) : bytes_(bytes) {}
+    Mapping(std::span<std::byte> bytes, const ForkMark& owner) : bytes_(bytes), owner_(owner) {}
+
     std::span<std::byte> bytes_;
+    ForkMark owner_;
 };
 
 }  // namespace cubar::transport

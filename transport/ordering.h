@@ -13,7 +13,7 @@
 #include <cstdint>
 
 #include "cubar/layout.h"
-#include "transport/device.h"
+#include "transport/memory_type.h"
 
 #ifndef __x86_64__
 #error "cubar's ordering rules are those of x86-64"

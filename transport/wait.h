@@ -26,10 +26,6 @@ Nanoseconds now();
 /// This CPU's number + 1, as the *_cpu words of the channel have it; 0 if unknown.
 std::uint32_t this_cpu();
 
-/// Sleeps while *word == expected, at most `limit`. The word may be in memory shared by processes.
-/// Wakes spuriously too.
-void futex_wait(const Shared<std::uint32_t>& word, std::uint32_t expected, Nanoseconds limit);
-void futex_wake(const Shared<std::uint32_t>& word, int how_many);
 /// The half of a 64-bit word that changes with every step: what a futex can look at.
 const Shared<std::uint32_t>& low_half(const Shared<std::uint64_t>& word);
 

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "transport/claim.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "transport/wait.h"
+
+namespace cubar::transport {
+
+namespace {
+
+/// Where the arena is proposed to lie, one after the other: far from where kernels put programs,
+/// libraries and heaps, and within the 47 bits that every GPU's unified addressing covers. The
+/// last proposal is whatever the kernel gives.
+constexpr std::uintptr_t kFirstAddress = std::uintptr_t{1} << 44;
+constexpr std::uintptr_t kAddressStep = std::uintptr_t{1} << 42;
+constexpr unsigned kProposals = 8;
+
+enum class Locked : std::uint8_t { kYes, kNo, kError };
+
+Locked set_lock(int file, unsigned channel, short type) {
+    struct flock lock{};
+    lock.l_type = type;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = channel;
+    lock.l_len = 1;
+    if (fcntl(file, F_OFD_SETLK, &lock) == 0) {
+        return Locked::kYes;
+    }
+    return errno == EAGAIN || errno == EACCES ? Locked::kNo : Locked::kError;
+}
+
+/// Names the file that is locked, so that users of different files notice it.
+std::uint64_t identity_of(int file) {
+    struct stat status{};
+    if (fstat(file, &status) != 0) {
+        return 0;
+    }
+    return static_cast<std::uint64_t>(status.st_dev) << 40 ^ status.st_ino;
+}
+
+Result<Mapping> map_control(Device& device, unsigned channel) {
+    Result<Mapping> pages = Mapping::reserve(kControlBytes);
+    if (!pages) {
+        return pages;
+    }
+    if (Failure failure = device.map(*pages, pages->bytes(), device.channel_offset(channel),
+                                     Caching::kControl)) {
+        return failure;
+    }
+    return pages;
+}
+
+SessionState state_of(const ChannelControl& control) {
+    return static_cast<SessionState>(control.session_state.load(std::memory_order_acquire));
+}
+
+/// What the last claimer of a channel left behind, seen by who holds the channel's lock now.
+enum class Tenant : std::uint8_t {
+    kNobody,   ///< free
+    kGone,     ///< dead: release it
+    kUnknown,  ///< it locked another file: only those who lock that one can tell
+};
+
+Tenant tenant_of(const ChannelControl& control, std::uint64_t identity, const BootId& boot_id) {
+    const std::uint64_t answered = control.claim_answered.load(std::memory_order_acquire);
+    if (answered == control.claim_number.load(std::memory_order_acquire) &&
+        state_of(control) == SessionState::kFree) {
+        return Tenant::kNobody;
+    }
+    const bool same_boot = control.boot_id[0].load(std::memory_order_relaxed) == boot_id[0] &&
+                           control.boot_id[1].load(std::memory_order_relaxed) == boot_id[1];
+    const bool same_file = control.lock_identity.load(std::memory_order_relaxed) == identity;
+    return same_boot && !same_file ? Tenant::kUnknown : Tenant::kGone;
+}
+
+/// Puts a request to cubard and returns its number.
+std::uint64_t ask(Device& device, ChannelControl& control, ClaimRequest request) {
+    std::uint32_t chance = 0;
+    if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) != sizeof chance) {
+        chance = static_cast<std::uint32_t>(now());
+    }
+    const std::uint64_t count = (control.claim_number.load(std::memory_order_relaxed) >> 32) + 1;
+    const std::uint64_t number = count << 32 | chance;
+    control.claim_request.store(static_cast<std::uint32_t>(request), std::memory_order_relaxed);
+    // Pairs with SessionWords::pending(). The doorbell is a system call or an uncached store, before
+    // which this store is complete.
+    control.claim_number.store(number, std::memory_order_release);
+    device.ring_doorbell(device.header().cubard_peer);
+    return number;
+}
+
+/// Looks until `done` says so; by growing sleeps, for nobody rings on this side.
+template <typename Done>
+bool look_until(std::uint32_t limit_ms, Done&& done) {
+    const Nanoseconds start = now();
+    for (Nanoseconds time = start; time - start < limit_ms * kMillisecond; time = now()) {
+        if (done()) {
+            return true;
+        }
+        sleep_for(growing_sleep(time - start));
+    }
+    return done();
+}
+
+bool answered(const ChannelControl& control, std::uint64_t number) {
+    return control.claim_answered.load(std::memory_order_acquire) == number;
+}
+
+Failure refusal(const Device& device, SessionError error) {
+    switch (error) {
+        case SessionError::kProtocol:
+            return Failure::make(Error::kProtocol, 0, "%s: the host speaks protocol %u", device.name(),
+                                 device.header().protocol_version);
+        case SessionError::kQuota:
+            return Failure::make(Error::kQuota, 0, "%s: no more sessions for this VM",
+                                 device.name());
+        case SessionError::kDriver:
+            return Failure::make(Error::kHostDriver, 0,
+                                 "%s: see cubard's log on the host", device.name());
+        default:
+            return Failure::make(Error::kSessionDead, 0, "%s: the session ended as it began (%u)",
+                                 device.name(), static_cast<unsigned>(error));
+    }
+}
+
+}  // namespace
+
+BootId read_boot_id() {
+    BootId id{};
+    const Descriptor file(open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+    char text[40] = {};
+    if (!file || read(file.get(), text, sizeof text - 1) <= 0) {
+        return id;
+    }
+    unsigned digits = 0;
+    for (const char* at = text; *at != '\0' && digits < 32; ++at) {
+        const char* const hex = "0123456789abcdef";
+        if (const char* found = std::strchr(hex, *at); found != nullptr) {
+            id[digits / 16] = id[digits / 16] << 4 | static_cast<std::uint64_t>(found - hex);
+            ++digits;
+        }
+    }
+    return id;
+}
+
+/// The steps of taking one channel, whose lock is held already.
+struct ClaimAttempt {
+    Device& device;
+    const ClaimOptions& options;
+    Claim& claim;
+    std::uint64_t identity;
+
+    ChannelControl& control() { return claim.control(); }
+
+    bool release() {
+        const std::uint64_t number = ask(device, control(), ClaimRequest::kRelease);
+        return look_until(options.release_ms, [&] {
+            return answered(control(), number) && state_of(control()) == SessionState::kFree;
+        });
+    }
+
+    void clear_own_words() {
+        control().tail.store(0, std::memory_order_relaxed);
+        control().guest_cpu.store(0, std::memory_order_relaxed);
+        control().guest_waits_for_space.store(0, std::memory_order_relaxed);
+        auto* slots = reinterpret_cast<ReplySlot*>(claim.pages_.data() + kPageBytes);
+        for (std::size_t i = 0; i < kReplySlots; ++i) {
+            slots[i].state.store(0, std::memory_order_relaxed);
+            slots[i].sleeping.store(0, std::memory_order_relaxed);
+        }
+    }
+
+    void describe_claim() {
+        control().protocol_version.store(options.protocol_version, std::memory_order_relaxed);
+        control().boot_id[0].store(options.boot_id[0], std::memory_order_relaxed);
+        control().boot_id[1].store(options.boot_id[1], std::memory_order_relaxed);
+        control().arena_address.store(reinterpret_cast<std::uintptr_t>(claim.arena_.data()),
+                                      std::memory_order_relaxed);
+        control().pid.store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+        control().lock_identity.store(identity, std::memory_order_relaxed);
+    }
+
+    /// Waits from the request to kReady or to whatever ended it.
+    Failure await_session(std::uint64_t number) {
+        if (!look_until(options.confirm_ms, [&] { return answered(control(), number); })) {
+            ask(device, control(), ClaimRequest::kRelease);
+            return Failure::make(Error::kClaimTimeout, 0,
+                                 "%s: no answer to a claim within %u ms: is cubard running?",
+                                 device.name(), options.confirm_ms);
+        }
+        claim.epoch_ = control().session_epoch.load(std::memory_order_relaxed);
+        const Liveness liveness(device.header(), control(), claim.epoch_);
+        Liveness::Watch watch;
+        const Nanoseconds start = now();
+        for (Nanoseconds time = start;; time = now()) {
+            const SessionState state = state_of(control());
+            if (state == SessionState::kReady) {
+                return {};
+            }
+            const auto error =
+                static_cast<SessionError>(control().session_error.load(std::memory_order_relaxed));
+            if (state != SessionState::kAccepted) {
+                return error == SessionError::kAddressTaken
+                           ? Failure::make(Error::kNoArenaAddress, 0,
+                                           "%s: the host found no room at the addresses proposed",
+                                           device.name())
+                           : refusal(device, error);
+            }
+            if (liveness.check(watch, time) == Error::kHostSilent) {
+                return Failure::make(Error::kHostSilent, 0, "%s: the worker did not start",
+                                     device.name());
+            }
+            sleep_for(growing_sleep(time - start));
+        }
+    }
+
+    /// A free channel becomes this process's.
+    Failure take() {
+        const std::uint64_t arena_bytes = device.header().arena_bytes;
+        Failure failure = Failure::make(Error::kNoArenaAddress, 0,
+                                        "%s: no %llu MiB of addresses are free", device.name(),
+                                        static_cast<unsigned long long>(arena_bytes >> 20));
+        for (unsigned proposal = 0; proposal <= kProposals; ++proposal) {
+            const std::uintptr_t address =
+                proposal < kProposals ? kFirstAddress + proposal * kAddressStep : 0;
+            Result<Mapping> arena = Mapping::reserve(arena_bytes, address);
+            if (!arena) {
+                continue;
+            }
+            claim.arena_ = std::move(*arena);
+            clear_own_words();
+            describe_claim();
+            const std::uint64_t number = ask(device, control(), ClaimRequest::kClaim);
+            failure = await_session(number);
+            if (control().claim_number.load(std::memory_order_relaxed) != number &&
+                failure.error != Error::kClaimTimeout) {
+                return Failure::make(Error::kAllChannelsTaken, 0,
+                                     "%s: somebody who does not see our locks claimed channel %u",
+                                     device.name(), claim.channel_);
+            }
+            if (!failure) {
+                return {};
+            }
+            if (failure.error == Error::kClaimTimeout) {
+                return failure;
+            }
+            if (!release() || failure.error != Error::kNoArenaAddress) {
+                return failure;
+            }
+        }
+        return failure;
+    }
+};
+
+Claim::Claim(Claim&& other) noexcept
+    : device_(std::exchange(other.device_, nullptr)), channel_(other.channel_),
+      epoch_(other.epoch_), lock_(std::move(other.lock_)), pages_(std::move(other.pages_)),
+      arena_(std::move(other.arena_)), owner_(std::exchange(other.owner_, {})) {}
+
+Claim::~Claim() {
+    if (!lock_) {
+        return;
+    }
+    if (!owner_.valid()) {
+        lock_.release();  // closed when the child was forked; the number may be another file by now
+        return;
+    }
+    if (device_ != nullptr) {
+        ask(*device_, control(), ClaimRequest::kRelease);
+    }
+    keep_in_children(lock_.get());
+}
+
+Result<Claim> Claim::take(Device& device, const ClaimOptions& options) {
+    Claim claim;
+    claim.owner_ = ForkMark::here();
+    Result<Descriptor> lock = device.open_lock_file();
+    if (!lock) {
+        return lock.failure();
+    }
+    const int file = lock->get();
+    if (!claim.owner_.valid() || !close_in_children(file)) {
+        return Failure::make(Error::kNoMemory, 0, "%s: too many channels in one process",
+                             device.name());
+    }
+    claim.lock_ = std::move(*lock);
+    const std::uint64_t identity = identity_of(file);
+    ClaimAttempt attempt{device, options, claim, identity};
+
+    unsigned locked = 0;
+    unsigned unknown = 0;
+    // Free channels first: releasing an orphan takes the host's time and ours.
+    for (const Tenant wanted : {Tenant::kNobody, Tenant::kGone}) {
+        locked = unknown = 0;
+        for (unsigned channel = 0; channel < device.header().channel_count; ++channel) {
+            const Locked result = set_lock(file, channel, F_WRLCK);
+            if (result == Locked::kError) {
+                return Failure::make(Error::kLockFailed, errno, "%s: locking channel %u: %s",
+                                     device.name(), channel, strerrordesc_np(errno));
+            }
+            if (result == Locked::kNo) {
+                ++locked;
+                continue;
+            }
+            Result<Mapping> pages = map_control(device, channel);
+            if (!pages) {
+                return pages.failure();
+            }
+            claim.pages_ = std::move(*pages);
+            claim.channel_ = channel;
+            const Tenant tenant = tenant_of(claim.control(), identity, options.boot_id);
+            unknown += tenant == Tenant::kUnknown ? 1 : 0;
+            if (tenant == Tenant::kNobody || (tenant == wanted && attempt.release())) {
+                const Failure failure = attempt.take();
+                if (!failure) {
+                    device.use_channel(channel);
+                    claim.device_ = &device;
+                    return claim;
+                }
+                if (failure.error != Error::kAllChannelsTaken) {
+                    return failure;
+                }
+            }
+            set_lock(file, channel, F_UNLCK);
+        }
+    }
+    return Failure::make(Error::kAllChannelsTaken, 0,
+                         "%s: %u channels, %u in use, %u claimed through another sysfs, the others "
+                         "not released by the host",
+                         device.name(), device.header().channel_count, locked, unknown);
+}
+
+unsigned reap_orphans(Device& device, unsigned own, const BootId& boot_id) {
+    if (!device.alive()) {
+        return 0;
+    }
+    std::uint64_t claimed = device.header().claimed_channels.load(std::memory_order_acquire);
+    if (own < kMaxChannels) {
+        claimed &= ~(std::uint64_t{1} << own);
+    }
+    if (claimed == 0) {
+        return 0;
+    }
+    Result<Descriptor> file = device.open_lock_file();
+    if (!file) {
+        return 0;
+    }
+    // A child forked just now would go on holding what is locked here.
+    if (!close_in_children(file->get())) {
+        return 0;
+    }
+    const std::uint64_t identity = identity_of(file->get());
+    unsigned released = 0;
+    for (unsigned channel = 0; channel < device.header().channel_count; ++channel) {
+        if ((claimed >> channel & 1) == 0 ||
+            set_lock(file->get(), channel, F_WRLCK) != Locked::kYes) {
+            continue;
+        }
+        if (Result<Mapping> pages = map_control(device, channel)) {
+            auto& control = *reinterpret_cast<ChannelControl*>(pages->data());
+            const bool asked = static_cast<ClaimRequest>(control.claim_request.load(
+                                   std::memory_order_relaxed)) == ClaimRequest::kRelease;
+            if (!asked && tenant_of(control, identity, boot_id) == Tenant::kGone) {
+                ask(device, control, ClaimRequest::kRelease);
+                ++released;
+            }
+        }
+        set_lock(file->get(), channel, F_UNLCK);
+    }
+    keep_in_children(file->get());
+    return released;
+}
+
+}  // namespace cubar::transport

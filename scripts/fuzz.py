@@ -16,7 +16,9 @@ CORPUS = ROOT / "test" / "fuzz" / "corpus"
 
 
 def build_of(cuda):
-    return Build("fuzz", cuda, ["-Dfuzzers=true", "-Dtests=false", "-Db_lundef=false"], "clang++")
+    options = ["-Dfuzzers=true", "-Dtests=false", "-Db_lundef=false", "-Dbuildtype=debugoptimized",
+               "-Db_sanitize=address,undefined", "-Dcpp_args=-fsanitize=fuzzer-no-link"]
+    return Build("fuzz", cuda, options, "clang++")
 
 
 def targets(build):

@@ -68,7 +68,7 @@ class Job:
 class Guest:
     """Boots at construction of the process; `share` is /host in the guest."""
 
-    def __init__(self, directory, vmlinux, initramfs, devices):
+    def __init__(self, directory, vmlinux, initramfs, devices, append=""):
         self.directory = Path(directory)
         self.share = self.directory / "share"
         for name in ("jobs", "results", "bin", "lib"):
@@ -77,7 +77,7 @@ class Guest:
         self.console_path = self.directory / "console.log"
         self.command = [
             "qemu-system-x86_64", *MACHINE, "-kernel", str(vmlinux), "-initrd", str(initramfs),
-            "-append", "console=ttyS0 quiet panic=-1 random.trust_cpu=on",
+            "-append", f"console=ttyS0 quiet panic=-1 {append}",
             "-serial", f"file:{self.console_path}",
             "-chardev", f"socket,id=control,path={self.control_path},server=on,wait=off",
             "-device", "isa-serial,chardev=control",

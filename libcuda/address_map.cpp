@@ -3,9 +3,24 @@
 
 #include <sys/mman.h>
 
+#include <iterator>
+
 namespace cubar::guest {
 void AddressMap::add(const MemoryRange& range) {
     const std::unique_lock lock(mutex_);
+    add_locked(range);
+}
+
+bool AddressMap::add_apart(const MemoryRange& range) {
+    const std::unique_lock lock(mutex_);
+    const auto after = ranges_.lower_bound(range.begin);
+    if (after != ranges_.end() && after->second.begin < range.end()) return false;
+    if (after != ranges_.begin() && std::prev(after)->second.end() > range.begin) return false;
+    add_locked(range);
+    return true;
+}
+
+void AddressMap::add_locked(const MemoryRange& range) {
     MemoryRange& added = ranges_[range.begin];
     added = range;
     added.id = next_id_++;

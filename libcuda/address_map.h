@@ -41,6 +41,8 @@ struct MemoryRange {
 class AddressMap {
 public:
     void add(const MemoryRange& range);
+    /// The same, unless a known range overlaps it: then false.
+    bool add_apart(const MemoryRange& range);
     /// Removes the range that begins at `begin`; nothing if there is none.
     std::optional<MemoryRange> remove(std::uint64_t begin);
     /// The range that holds `address`.
@@ -60,6 +62,8 @@ public:
     }
 
 private:
+    void add_locked(const MemoryRange& range);
+
     mutable std::shared_mutex mutex_;
     std::map<std::uint64_t, MemoryRange> ranges_;
     std::uint64_t next_id_ = 1;

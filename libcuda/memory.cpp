@@ -112,10 +112,15 @@ CUBAR_API cuMemFree_v2(CUdeviceptr address) {
     if (!range || range->begin != address || range->kind != MemoryKind::kDevice || !range->owned) {
         return CUDA_ERROR_INVALID_VALUE;
     }
-    CUBAR_TRY(free_on_host(caller, range->context, address));
+    // Forgotten first: once the host has freed it, another thread may be given the same address.
     caller.session->addresses.remove(address);
-    caller.session->reservations.release(address, range->reserved);
-    return CUDA_SUCCESS;
+    const CUresult result = free_on_host(caller, range->context, address);
+    if (result == CUDA_SUCCESS) {
+        caller.session->reservations.release(address, range->reserved);
+    } else {
+        caller.session->addresses.add(*range);
+    }
+    return result;
 }
 
 CUBAR_API cuMemGetInfo_v2(std::size_t* free, std::size_t* total) {

@@ -11,8 +11,8 @@ BodyParser::BodyParser(const Module& module, const Function& function, Log& log)
     : module_(module),
       function_(function),
       log_(log),
-      lexer_(std::string_view(module.text).substr(function.body_begin,
-                                                  function.body_end - function.body_begin),
+      lexer_(std::string_view(module.text)
+                 .substr(function.body_begin, function.body_end - function.body_begin),
              function.body_line),
       body_(std::make_unique<Body>()) {}
 
@@ -23,10 +23,12 @@ std::unique_ptr<const Body> BodyParser::parse() {
         declare_parameters(function_.parameters, VariableScope::kParameter);
         lexer_.expect("{");
         while (scopes_.depth() > 0) {
-            if (lexer_.peek().kind == TokenKind::kEnd) lexer_.fail("the function's body is cut off");
+            if (lexer_.peek().kind == TokenKind::kEnd)
+                lexer_.fail("the function's body is cut off");
             guarded_statement();
         }
-        resolve_labels();
+        // After an error a label may be missing only because its statement was skipped.
+        if (log_.errors == errors_before) resolve_labels();
     } catch (const SyntaxError& error) {
         log_.add(error.line(), error.what());
     }
@@ -52,7 +54,7 @@ void BodyParser::declare_parameters(const std::vector<Variable>& parameters, Var
             symbol.index = static_cast<std::uint32_t>(i);
         }
         if (!scopes_.declare(parameter.name, symbol)) {
-            throw SyntaxError(parameter.line, "`" + parameter.name + "` is declared twice");
+            throw SyntaxError(parameter.line, quoted(parameter.name) + " is declared twice");
         }
     }
 }
@@ -83,9 +85,14 @@ void BodyParser::recover() {
 void BodyParser::statement() {
     const Token token = lexer_.peek();
     switch (token.kind) {
-        case TokenKind::kDirective: directive(); return;
-        case TokenKind::kIdentifier: labels_or_instruction(); return;
-        default: break;
+        case TokenKind::kDirective:
+            directive();
+            return;
+        case TokenKind::kIdentifier:
+            labels_or_instruction();
+            return;
+        default:
+            break;
     }
     if (lexer_.accept("{")) {
         if (scopes_.depth() >= Scopes::kMaxDepth) lexer_.fail("blocks are nested too deeply");
@@ -133,13 +140,14 @@ void BodyParser::declare_registers() {
     do {
         const std::string_view name = lexer_.expect_identifier("a register's name");
         if (lexer_.accept("<")) {
-            const std::uint64_t count = lexer_.expect_integer("the number of registers", kMaxRegisters);
+            const std::uint64_t count =
+                lexer_.expect_integer("the number of registers", kMaxRegisters);
             lexer_.expect(">");
             if (type.vector_width > 1) lexer_.fail("a range of vector registers is not supported");
             const auto first = static_cast<std::uint32_t>(body_->registers.size());
             for (std::uint32_t i = 0; i < count; ++i) add_register(type.type, name, i);
             if (!scopes_.declare_range(name, first, static_cast<std::uint32_t>(count))) {
-                lexer_.fail("`" + std::string(name) + "` is declared twice");
+                lexer_.fail(quoted(name) + " is declared twice");
             }
             continue;
         }
@@ -156,7 +164,7 @@ void BodyParser::declare_registers() {
             }
         }
         if (!scopes_.declare(name, symbol)) {
-            lexer_.fail("`" + std::string(name) + "` is declared twice");
+            lexer_.fail(quoted(name) + " is declared twice");
         }
     } while (lexer_.accept(","));
     lexer_.expect(";");
@@ -192,7 +200,7 @@ void BodyParser::declare_variables(Space space) {
         symbol.index = static_cast<std::uint32_t>(body_->variables.size());
         body_->variables.push_back(std::move(variable));
         if (!scopes_.declare(name, symbol)) {
-            lexer_.fail("`" + std::string(name) + "` is declared twice");
+            lexer_.fail(quoted(name) + " is declared twice");
         }
     } while (lexer_.accept(","));
     lexer_.expect(";");
@@ -208,7 +216,7 @@ std::string Body::register_name(std::uint32_t index) const {
 const Body* parse_body(Module& module, std::uint32_t function, Log& log) {
     Function& target = module.functions[function];
     if (!target.is_defined) {
-        log.add(target.line, "`" + target.name + "` is declared here but not defined");
+        log.add(target.line, quoted(target.name) + " is declared here but not defined");
         return nullptr;
     }
     if (!target.body) target.body = BodyParser(module, target, log).parse();

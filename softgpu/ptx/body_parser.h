@@ -42,6 +42,7 @@ private:
     void define_prototype(std::string_view name, std::uint32_t line);
     void instruction();
     void parse_guard(Instruction& instruction);
+    void refuse_unknown_symbols(const Instruction& instruction) const;
     void parse_call(Instruction& instruction);
     void resolve_labels();
     void check_indirect_call(Instruction& instruction);

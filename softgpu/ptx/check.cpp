@@ -14,16 +14,30 @@ namespace {
 // Empty: it fits. Else the reason why not.
 using Reason = std::string;
 
-std::string dotted(Type type) { return "." + std::string(to_string(type)); }
+std::string dotted(std::string_view word) {
+    std::string text(1, '.');
+    text += word;
+    return text;
+}
+
+std::string dotted(Type type) {
+    return dotted(to_string(type));
+}
 
 Type bits_type(unsigned bits) {
     switch (bits) {
-        case 8: return Type::kB8;
-        case 16: return Type::kB16;
-        case 32: return Type::kB32;
-        case 64: return Type::kB64;
-        case 128: return Type::kB128;
-        default: return Type::kNone;
+        case 8:
+            return Type::kB8;
+        case 16:
+            return Type::kB16;
+        case 32:
+            return Type::kB32;
+        case 64:
+            return Type::kB64;
+        case 128:
+            return Type::kB128;
+        default:
+            return Type::kNone;
     }
 }
 
@@ -33,7 +47,8 @@ bool fits_words(const Form& form, const std::vector<Modifier>& words) {
         bool placed = false;
         for (std::size_t i = 0; i < form.modifiers.size() && !placed; ++i) {
             const std::vector<Modifier>& group = form.modifiers[i].words;
-            if ((filled >> i & 1) == 0 && std::find(group.begin(), group.end(), word) != group.end()) {
+            if ((filled >> i & 1) == 0 &&
+                std::find(group.begin(), group.end(), word) != group.end()) {
                 filled |= std::uint64_t{1} << i;
                 placed = true;
             }
@@ -90,14 +105,19 @@ public:
                         : rule.type;
         if (rule.doubled) type = doubled(type);
         switch (rule.role) {
-            case OperandRole::kDestination: return destination(operand, type, false);
-            case OperandRole::kWideDestination: return destination(operand, type, true);
+            case OperandRole::kDestination:
+                return destination(operand, type, false);
+            case OperandRole::kWideDestination:
+                return destination(operand, type, true);
             case OperandRole::kOptionalResult:
                 if (operand.kind == OperandKind::kSink) return sink(operand, type);
                 return destination(operand, type, false);
-            case OperandRole::kSource: return source(operand, type, false);
-            case OperandRole::kWideSource: return source(operand, type, true);
-            case OperandRole::kAnySource: return any_source(operand, type, true);
+            case OperandRole::kSource:
+                return source(operand, type, false);
+            case OperandRole::kWideSource:
+                return source(operand, type, true);
+            case OperandRole::kAnySource:
+                return any_source(operand, type, true);
             case OperandRole::kPacked:
                 return operand.kind == OperandKind::kVector ? packed(operand, type)
                                                             : destination(operand, type, false);
@@ -109,25 +129,29 @@ public:
                 return memory_value(operand, type, rule.role == OperandRole::kVectorTo);
             case OperandRole::kImmediate:
                 if (operand.kind != OperandKind::kImmediate) return "must be a constant";
-                return immediate_in_range(operand, type);
+                return immediate(operand, type);
             case OperandRole::kPredicateOut:
                 if (operand.kind == OperandKind::kSink) return sink(operand, type);
                 return predicate(operand, false);
             case OperandRole::kPredicateIn:
                 if (operand.kind == OperandKind::kImmediate) return immediate(operand, type);
                 return predicate(operand, true);
-            case OperandRole::kAddress: return address(operand);
+            case OperandRole::kAddress:
+                return address(operand);
             case OperandRole::kLabel:
             case OperandRole::kTargets:
                 return operand.kind == OperandKind::kLabel ? Reason() : "must be a label";
-            case OperandRole::kFragment: return fragment(operand, rule.fragment);
+            case OperandRole::kFragment:
+                return fragment(operand, rule.fragment);
             case OperandRole::kRegisterOrPredicate:
                 if (operand.kind == OperandKind::kRegister && is_predicate(operand)) {
                     return predicate(operand, true);
                 }
                 return source(operand, Type::kU32, false);
-            case OperandRole::kSymbol: return symbol(operand, type);
-            case OperandRole::kAnything: return Reason();
+            case OperandRole::kSymbol:
+                return symbol(operand, type);
+            case OperandRole::kAnything:
+                return Reason();
         }
         return Reason();
     }
@@ -135,10 +159,14 @@ public:
 private:
     static Type doubled(Type type) {
         switch (type) {
-            case Type::kU16: return Type::kU32;
-            case Type::kS16: return Type::kS32;
-            case Type::kU32: return Type::kU64;
-            default: return Type::kS64;
+            case Type::kU16:
+                return Type::kU32;
+            case Type::kS16:
+                return Type::kS32;
+            case Type::kU32:
+                return Type::kU64;
+            default:
+                return Type::kS64;
         }
     }
 
@@ -193,13 +221,6 @@ private:
         return Reason();
     }
 
-    static Reason immediate_in_range(Operand& operand, Type type) {
-        const std::uint64_t written = operand.value;
-        Reason reason = immediate(operand, type);
-        if (reason.empty() && operand.value != written) return "does not fit " + dotted(type);
-        return reason;
-    }
-
     Reason source(Operand& operand, Type type, bool wider) const {
         if (operand.kind == OperandKind::kImmediate) return immediate(operand, type);
         if (operand.kind != OperandKind::kRegister) return "must be a register or a constant";
@@ -222,7 +243,8 @@ private:
                 }
                 operand.type = type;
                 return Reason();
-            default: return source(operand, type, wider);
+            default:
+                return source(operand, type, wider);
         }
     }
 
@@ -230,7 +252,8 @@ private:
         const auto count = static_cast<unsigned>(operand.elements.size());
         const Type element = bits_type(bits_of(type) / count);
         if ((count != 2 && count != 4) || !is_bits(type) || element == Type::kNone) {
-            return "has " + std::to_string(count) + " elements, which do not make up " + dotted(type);
+            return "has " + std::to_string(count) + " elements, which do not make up " +
+                   dotted(type);
         }
         for (Operand& part : operand.elements) {
             if (part.kind == OperandKind::kSink) {
@@ -245,7 +268,10 @@ private:
 
     Reason memory_value(Operand& operand, Type type, bool is_destination) const {
         const auto scalar = [&](Operand& value) {
-            return is_destination ? destination(value, type, true) : source(value, type, true);
+            if (is_destination) return destination(value, type, true);
+            // mov.v4.u32 {…}, %tid
+            return instruction_.opcode == Opcode::kMov ? any_source(value, type, true)
+                                                       : source(value, type, true);
         };
         if (instruction_.vector_width == 1) {
             // A lone element in braces is as good as the element.
@@ -286,7 +312,8 @@ private:
 
     // The space that this address is in: cp.async names that of its destination first.
     Space space_of_address(const Operand& operand) const {
-        const bool second = instruction_.space2 != Space::kGeneric && instruction_.operands.size() > 1 &&
+        const bool second = instruction_.space2 != Space::kGeneric &&
+                            instruction_.operands.size() > 1 &&
                             &operand == &instruction_.operands[1];
         return second ? instruction_.space2 : instruction_.space;
     }
@@ -306,12 +333,13 @@ private:
         } else if (operand.base == AddressBase::kVariable) {
             const Variable& variable = variable_of(context_, operand.scope, operand.index);
             if (!reaches(space, variable.space)) {
-                return "names `" + variable.name + "`, which is in ." +
-                       std::string(to_string(variable.space));
+                return "names " + quoted(variable.name) + ", which is in " +
+                       dotted(to_string(variable.space));
             }
             if (instruction_.opcode == Opcode::kSt && operand.scope == VariableScope::kParameter &&
                 context_.function.kind == FunctionKind::kEntry) {
-                return "names `" + variable.name + "`, and a kernel's parameters are read only";
+                return "names " + quoted(variable.name) +
+                       ", and a kernel's parameters are read only";
             }
         }
         return Reason();
@@ -333,8 +361,10 @@ private:
             operand = std::move(vector);
         }
         if (operand.kind != OperandKind::kVector) return "must be a vector of registers";
-        const bool is_double = instruction_.opcode == Opcode::kMma && instruction_.type() == Type::kF64;
-        if (matrix != 0) {
+        const bool is_double =
+            instruction_.opcode == Opcode::kMma && instruction_.type() == Type::kF64;
+        if (matrix == 'V' && instruction_.shape != Shape{8, 8, 4}) return "does not fit the shape";
+        if (matrix != 0 && matrix != 'V') {
             const unsigned count = matrix == 'N' ? matrix_registers(instruction_)
                                                  : fragment_registers(instruction_, matrix);
             if (operand.elements.size() != count) {
@@ -364,7 +394,8 @@ private:
                     return fits_register(operand, Type::kB32, false);
                 }
                 return fits_register(operand, type, false);
-            default: return source(operand, type, false);
+            default:
+                return source(operand, type, false);
         }
     }
 
@@ -372,14 +403,16 @@ private:
     const CheckContext& context_;
 };
 
-bool is_video(Opcode opcode) { return opcode >= Opcode::kVabsdiff && opcode <= Opcode::kVsub4 &&
-                                      opcode != Opcode::kVote; }
+bool is_video(Opcode opcode) {
+    return opcode >= Opcode::kVabsdiff && opcode <= Opcode::kVsub4 && opcode != Opcode::kVote;
+}
 
 void refuse_selectors(const Instruction& instruction) {
     if (is_video(instruction.opcode)) return;
     for (const Operand& operand : instruction.operands) {
         if (operand.select_unit != 0) {
-            throw SyntaxError(instruction.line, "only video instructions select bytes of a register");
+            throw SyntaxError(instruction.line,
+                              "only video instructions select bytes of a register");
         }
     }
 }
@@ -425,8 +458,8 @@ Reason explain_words(const Instruction& instruction, std::span<const Form> forms
         for (const Form& form : forms) {
             known = known || form.any_modifiers;
             for (const ModifierGroup& group : form.modifiers) {
-                known = known ||
-                        std::find(group.words.begin(), group.words.end(), word) != group.words.end();
+                known = known || std::find(group.words.begin(), group.words.end(), word) !=
+                                     group.words.end();
             }
         }
         if (!known) return "has no modifier ." + std::string(to_string(word));
@@ -438,10 +471,14 @@ Reason explain_words(const Instruction& instruction, std::span<const Form> forms
 
 const Variable& variable_of(const CheckContext& context, VariableScope scope, std::uint32_t index) {
     switch (scope) {
-        case VariableScope::kModule: return context.module.variables[index];
-        case VariableScope::kParameter: return context.function.parameters[index];
-        case VariableScope::kReturn: return context.function.returns[index];
-        case VariableScope::kBody: break;
+        case VariableScope::kModule:
+            return context.module.variables[index];
+        case VariableScope::kParameter:
+            return context.function.parameters[index];
+        case VariableScope::kReturn:
+            return context.function.returns[index];
+        case VariableScope::kBody:
+            break;
     }
     return context.body.variables[index];
 }
@@ -493,10 +530,9 @@ void check_call_list(Operand& list, const std::vector<Variable>& declared, const
                      const Instruction& instruction, const CheckContext& context) {
     const std::string prefix = "call: " + std::string(what) + " ";
     if (list.elements.size() != declared.size()) {
-        throw SyntaxError(instruction.line, prefix + "list has " +
-                                                std::to_string(list.elements.size()) +
-                                                " entries, the function declares " +
-                                                std::to_string(declared.size()));
+        throw SyntaxError(instruction.line,
+                          prefix + "list has " + std::to_string(list.elements.size()) +
+                              " entries, the function declares " + std::to_string(declared.size()));
     }
     OperandChecker checker(instruction, context);
     const bool results = std::string_view(what) == "result";
@@ -510,9 +546,9 @@ void check_call_list(Operand& list, const std::vector<Variable>& declared, const
                 throw SyntaxError(instruction.line, number + "must be a .param variable");
             }
             if (actual.size != formal.size && !formal.is_unsized) {
-                throw SyntaxError(instruction.line,
-                                  number + "has " + std::to_string(actual.size) +
-                                      " bytes, the function declares " + std::to_string(formal.size));
+                throw SyntaxError(instruction.line, number + "has " + std::to_string(actual.size) +
+                                                        " bytes, the function declares " +
+                                                        std::to_string(formal.size));
             }
             operand.type = formal.type;
             continue;

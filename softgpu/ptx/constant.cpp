@@ -11,8 +11,12 @@ using Kind = Constant::Kind;
 
 constexpr unsigned kMaxDepth = 64;
 
-Constant make(double value) { return {Kind::kDouble, std::bit_cast<std::uint64_t>(value)}; }
-Constant make(bool value) { return {Kind::kSigned, value ? 1u : 0u}; }
+Constant make(double value) {
+    return {Kind::kDouble, std::bit_cast<std::uint64_t>(value)};
+}
+Constant make(bool value) {
+    return {Kind::kSigned, value ? 1u : 0u};
+}
 
 int precedence(std::string_view op) {
     if (op == "||") return 1;
@@ -113,8 +117,9 @@ private:
 
     static Constant apply_float(const Token& op, const Constant& left, const Constant& right) {
         if (!left.is_float() || !right.is_float()) {
-            throw SyntaxError(op.line, "integers and floating-point numbers do not mix in a constant "
-                                       "expression");
+            throw SyntaxError(op.line,
+                              "integers and floating-point numbers do not mix in a constant "
+                              "expression");
         }
         const double a = left.as_double();
         const double b = right.as_double();
@@ -129,7 +134,7 @@ private:
         if (t == ">") return make(a > b);
         if (t == "<=") return make(a <= b);
         if (t == ">=") return make(a >= b);
-        throw SyntaxError(op.line, "`" + std::string(t) + "` does not apply to floating-point numbers");
+        throw SyntaxError(op.line, quoted(t) + " does not apply to floating-point numbers");
     }
 
     Constant unary() {
@@ -203,15 +208,21 @@ double Constant::as_double() const {
 bool begins_constant(const Token& token) {
     switch (token.kind) {
         case TokenKind::kInteger:
-        case TokenKind::kFloat: return true;
-        case TokenKind::kIdentifier: return token.text == "WARP_SZ";
+        case TokenKind::kFloat:
+            return true;
+        case TokenKind::kIdentifier:
+            return token.text == "WARP_SZ";
         case TokenKind::kPunctuation:
-            return token.is("-") || token.is("+") || token.is("~") || token.is("!") || token.is("(");
-        default: return false;
+            return token.is("-") || token.is("+") || token.is("~") || token.is("!") ||
+                   token.is("(");
+        default:
+            return false;
     }
 }
 
-Constant parse_constant(Lexer& lexer) { return Evaluator(lexer).conditional(); }
+Constant parse_constant(Lexer& lexer) {
+    return Evaluator(lexer).conditional();
+}
 
 bool convert(const Constant& constant, Type type, std::uint64_t& bits) {
     const unsigned width = bits_of(type);

@@ -48,8 +48,8 @@ public:
                 std::vector<PendingSymbol>& pending)
         : lexer_(lexer), variable_(variable), index_(index), pending_(pending) {}
 
-    // Reads `{…}` that fills dimensions[level …], whose first element is number `first`. Returns how
-    // many elements of this level there were.
+    // Reads `{…}` that fills dimensions[level …], whose first element is number `first`. Returns
+    // how many elements of this level there were.
     std::uint64_t list(const std::vector<std::uint64_t>& dimensions, std::size_t level,
                        std::uint64_t first) {
         lexer_.expect("{");
@@ -103,9 +103,10 @@ private:
     void mask(const Token& first, const Constant& constant, std::uint64_t offset) {
         const std::uint64_t bits = constant.bits;
         const int shift = bits == 0 ? 64 : std::countr_zero(bits);
-        if (constant.is_float() || shift % 8 != 0 || shift > 56 ||
-            (bits >> shift) != 0xff || bytes_of(variable_.type) != 1) {
-            throw SyntaxError(first.line, "a mask selects one byte of an address for an 8-bit element");
+        if (constant.is_float() || shift % 8 != 0 || shift > 56 || (bits >> shift) != 0xff ||
+            bytes_of(variable_.type) != 1) {
+            throw SyntaxError(first.line,
+                              "a mask selects one byte of an address for an 8-bit element");
         }
         symbol(offset, static_cast<std::uint8_t>(shift));
         lexer_.expect(")");
@@ -117,7 +118,8 @@ private:
         relocation.shift = shift;
         relocation.size = static_cast<std::uint8_t>(bytes_of(variable_.type));
         if (shift == 0 && relocation.size < 4 && relocation.size != 1) {
-            lexer_.fail("an address does not fit the type ." + std::string(to_string(variable_.type)));
+            lexer_.fail("an address does not fit the type ." +
+                        std::string(to_string(variable_.type)));
         }
         if (is_float(variable_.type)) lexer_.fail("an address is not a floating-point number");
         const std::uint32_t line = lexer_.line();
@@ -201,8 +203,8 @@ Variable parse_type(Lexer& lexer, Space space) {
             }
             variable.type = *type;
         } else {
-            throw SyntaxError(token.line, "`." + std::string(token.text.substr(0, 80)) +
-                                              "` has no place in a declaration");
+            throw SyntaxError(token.line,
+                              quoted_word(token.text) + " has no place in a declaration");
         }
     }
     if (variable.type == Type::kNone) lexer.fail_expected("a type");
@@ -225,7 +227,8 @@ void parse_dimensions(Lexer& lexer, Variable& variable, std::vector<std::uint64_
             continue;
         }
         const Constant extent = parse_constant(lexer);
-        if (extent.is_float() || (extent.bits >> 40) != 0) lexer.fail("this dimension is too large");
+        if (extent.is_float() || (extent.bits >> 40) != 0)
+            lexer.fail("this dimension is too large");
         if (extent.bits == 0) variable.is_unsized = variable.is_unsized || dimensions.empty();
         dimensions.push_back(extent.bits);
         if (dimensions.size() > 16) lexer.fail("an array has at most 16 dimensions");

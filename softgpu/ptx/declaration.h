@@ -19,10 +19,11 @@ inline constexpr std::size_t kMaxParameters = 4096;
 // The state space that a directive names (".shared" → kShared).
 std::optional<Space> space_of(std::string_view directive);
 
-// A symbol that an initialiser names. It may be declared further down, so it is looked up at the end.
+// A symbol that an initialiser names. It may be declared further down, so it is looked up at the
+// end.
 struct PendingSymbol {
     std::string_view name;
-    std::uint32_t variable;    // whose relocation it is
+    std::uint32_t variable;  // whose relocation it is
     std::size_t relocation;
     std::uint32_t line;
 };
@@ -39,9 +40,9 @@ void parse_initialiser(Lexer& lexer, Variable& variable,
                        const std::vector<std::uint64_t>& dimensions, std::uint32_t index,
                        std::vector<PendingSymbol>& pending);
 
-// `(.param .u64 a, .param .align 8 .b8 b[16])`, with the offsets in the parameter block, or, for .reg
-// parameters, register numbers from `first_register`. Names may be `_` or absent in prototypes.
-// `size` receives the size of the block.
+// `(.param .u64 a, .param .align 8 .b8 b[16])`, with the offsets in the parameter block, or, for
+// .reg parameters, register numbers from `first_register`. Names may be `_` or absent in
+// prototypes. `size` receives the size of the block.
 std::vector<Variable> parse_parameters(Lexer& lexer, bool need_names, std::uint32_t first_register,
                                        std::uint64_t& size);
 

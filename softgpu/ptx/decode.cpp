@@ -41,110 +41,180 @@ bool is_collector_b(std::string_view word) {
 
 Rounding rounding_of(Modifier word) {
     switch (word) {
-        case kRn: return Rounding::kRn;
-        case kRz: return Rounding::kRz;
-        case kRm: return Rounding::kRm;
-        case kRp: return Rounding::kRp;
-        case kRna: return Rounding::kRna;
-        case kRs: return Rounding::kRs;
-        case kRni: return Rounding::kRni;
-        case kRzi: return Rounding::kRzi;
-        case kRmi: return Rounding::kRmi;
-        case kRpi: return Rounding::kRpi;
-        default: return Rounding::kNone;
+        case kRn:
+            return Rounding::kRn;
+        case kRz:
+            return Rounding::kRz;
+        case kRm:
+            return Rounding::kRm;
+        case kRp:
+            return Rounding::kRp;
+        case kRna:
+            return Rounding::kRna;
+        case kRs:
+            return Rounding::kRs;
+        case kRni:
+            return Rounding::kRni;
+        case kRzi:
+            return Rounding::kRzi;
+        case kRmi:
+            return Rounding::kRmi;
+        case kRpi:
+            return Rounding::kRpi;
+        default:
+            return Rounding::kNone;
     }
 }
 
 Compare compare_of(Modifier word) {
     switch (word) {
-        case kEq: return Compare::kEq;
-        case kNe: return Compare::kNe;
-        case kLt: return Compare::kLt;
-        case kLe: return Compare::kLe;
-        case kGt: return Compare::kGt;
-        case kGe: return Compare::kGe;
-        case kLo: return Compare::kLo;
-        case kLs: return Compare::kLs;
-        case kHi: return Compare::kHi;
-        case kHs: return Compare::kHs;
-        case kEqu: return Compare::kEqu;
-        case kNeu: return Compare::kNeu;
-        case kLtu: return Compare::kLtu;
-        case kLeu: return Compare::kLeu;
-        case kGtu: return Compare::kGtu;
-        case kGeu: return Compare::kGeu;
-        case kNum: return Compare::kNum;
-        case kNanCompare: return Compare::kNan;
-        default: return Compare::kNone;
+        case kEq:
+            return Compare::kEq;
+        case kNe:
+            return Compare::kNe;
+        case kLt:
+            return Compare::kLt;
+        case kLe:
+            return Compare::kLe;
+        case kGt:
+            return Compare::kGt;
+        case kGe:
+            return Compare::kGe;
+        case kLo:
+            return Compare::kLo;
+        case kLs:
+            return Compare::kLs;
+        case kHi:
+            return Compare::kHi;
+        case kHs:
+            return Compare::kHs;
+        case kEqu:
+            return Compare::kEqu;
+        case kNeu:
+            return Compare::kNeu;
+        case kLtu:
+            return Compare::kLtu;
+        case kLeu:
+            return Compare::kLeu;
+        case kGtu:
+            return Compare::kGtu;
+        case kGeu:
+            return Compare::kGeu;
+        case kNum:
+            return Compare::kNum;
+        case kNanCompare:
+            return Compare::kNan;
+        default:
+            return Compare::kNone;
     }
 }
 
 BoolOp bool_op_of(Modifier word) {
     switch (word) {
-        case kAnd: return BoolOp::kAnd;
-        case kOr: return BoolOp::kOr;
-        case kXor: return BoolOp::kXor;
-        default: return BoolOp::kNone;
+        case kAnd:
+            return BoolOp::kAnd;
+        case kOr:
+            return BoolOp::kOr;
+        case kXor:
+            return BoolOp::kXor;
+        default:
+            return BoolOp::kNone;
     }
 }
 
 Operation operation_of(Modifier word) {
     switch (word) {
-        case kAnd: return Operation::kAnd;
-        case kOr: return Operation::kOr;
-        case kXor: return Operation::kXor;
-        case kAdd: return Operation::kAdd;
-        case kInc: return Operation::kInc;
-        case kDec: return Operation::kDec;
-        case kMin: return Operation::kMin;
-        case kMax: return Operation::kMax;
-        case kExch: return Operation::kExch;
-        case kCas: return Operation::kCas;
-        case kPopc: return Operation::kPopc;
-        default: return Operation::kNone;
+        case kAnd:
+            return Operation::kAnd;
+        case kOr:
+            return Operation::kOr;
+        case kXor:
+            return Operation::kXor;
+        case kAdd:
+            return Operation::kAdd;
+        case kInc:
+            return Operation::kInc;
+        case kDec:
+            return Operation::kDec;
+        case kMin:
+            return Operation::kMin;
+        case kMax:
+            return Operation::kMax;
+        case kExch:
+            return Operation::kExch;
+        case kCas:
+            return Operation::kCas;
+        case kPopc:
+            return Operation::kPopc;
+        default:
+            return Operation::kNone;
     }
 }
 
 Scope scope_of(Modifier word) {
     switch (word) {
-        case kCta: return Scope::kCta;
-        case kCluster: return Scope::kCluster;
+        case kCta:
+            return Scope::kCta;
+        case kCluster:
+            return Scope::kCluster;
         case kGpu:
-        case kGl: return Scope::kGpu;
-        case kSys: return Scope::kSys;
-        default: return Scope::kNone;
+        case kGl:
+            return Scope::kGpu;
+        case kSys:
+            return Scope::kSys;
+        default:
+            return Scope::kNone;
     }
 }
 
 Semantics semantics_of(Modifier word) {
     switch (word) {
-        case kWeak: return Semantics::kWeak;
-        case kVolatile: return Semantics::kVolatile;
-        case kRelaxed: return Semantics::kRelaxed;
-        case kAcquire: return Semantics::kAcquire;
-        case kRelease: return Semantics::kRelease;
-        case kAcqRel: return Semantics::kAcqRel;
-        case kSc: return Semantics::kSc;
-        case kMmio: return Semantics::kMmio;
-        default: return Semantics::kNone;
+        case kWeak:
+            return Semantics::kWeak;
+        case kVolatile:
+            return Semantics::kVolatile;
+        case kRelaxed:
+            return Semantics::kRelaxed;
+        case kAcquire:
+            return Semantics::kAcquire;
+        case kRelease:
+            return Semantics::kRelease;
+        case kAcqRel:
+            return Semantics::kAcqRel;
+        case kSc:
+            return Semantics::kSc;
+        case kMmio:
+            return Semantics::kMmio;
+        default:
+            return Semantics::kNone;
     }
 }
 
 Space space_of(Modifier word) {
     switch (word) {
-        case kReg: return Space::kReg;
-        case kSreg: return Space::kSreg;
-        case kConst: return Space::kConst;
-        case kGlobal: return Space::kGlobal;
-        case kLocal: return Space::kLocal;
+        case kReg:
+            return Space::kReg;
+        case kSreg:
+            return Space::kSreg;
+        case kConst:
+            return Space::kConst;
+        case kGlobal:
+            return Space::kGlobal;
+        case kLocal:
+            return Space::kLocal;
         case kParam:
         case kParamEntry:
-        case kParamFunc: return Space::kParam;
+        case kParamFunc:
+            return Space::kParam;
         case kShared:
-        case kSharedCta: return Space::kShared;
-        case kSharedCluster: return Space::kSharedCluster;
-        case kTex: return Space::kTex;
-        default: return Space::kGeneric;
+        case kSharedCta:
+            return Space::kShared;
+        case kSharedCluster:
+            return Space::kSharedCluster;
+        case kTex:
+            return Space::kTex;
+        default:
+            return Space::kGeneric;
     }
 }
 
@@ -154,8 +224,10 @@ bool compares(Opcode opcode) {
         case Opcode::kSet:
         case Opcode::kVset:
         case Opcode::kVset2:
-        case Opcode::kVset4: return true;
-        default: return false;
+        case Opcode::kVset4:
+            return true;
+        default:
+            return false;
     }
 }
 
@@ -170,8 +242,8 @@ void fill_fields(Instruction& instruction, Modifier word) {
     // ld.mmio.relaxed, and st.async.weak: the first word is the one that matters.
     fill(instruction.semantics, semantics_of(word));
     if (compares(instruction.opcode)) fill(instruction.compare, compare_of(word));
-    const bool combines = instruction.opcode == Opcode::kSetp || instruction.opcode == Opcode::kSet ||
-                          instruction.opcode == Opcode::kLop3;
+    const bool combines = instruction.opcode == Opcode::kSetp ||
+                          instruction.opcode == Opcode::kSet || instruction.opcode == Opcode::kLop3;
     if (combines) {
         fill(instruction.bool_op, bool_op_of(word));
     } else {
@@ -181,13 +253,24 @@ void fill_fields(Instruction& instruction, Modifier word) {
         fill(instruction.space == Space::kGeneric ? instruction.space : instruction.space2, space);
     }
     switch (word) {
-        case kFtz: instruction.ftz = true; break;
+        case kFtz:
+            instruction.ftz = true;
+            break;
         case kSat:
-        case kSatfinite: instruction.sat = true; break;
-        case kV2: instruction.vector_width = 2; break;
-        case kV4: instruction.vector_width = 4; break;
-        case kV8: instruction.vector_width = 8; break;
-        default: break;
+        case kSatfinite:
+            instruction.sat = true;
+            break;
+        case kV2:
+            instruction.vector_width = 2;
+            break;
+        case kV4:
+            instruction.vector_width = 4;
+            break;
+        case kV8:
+            instruction.vector_width = 8;
+            break;
+        default:
+            break;
     }
 }
 

@@ -37,7 +37,8 @@ bool skip_debug_directive(Lexer& lexer, const Token& directive) {
     } else if (directive.text == "file") {
         skip_file(lexer);
     } else if (directive.text == "section") {
-        if (lexer.peek().kind != TokenKind::kDirective && lexer.peek().kind != TokenKind::kIdentifier) {
+        if (lexer.peek().kind != TokenKind::kDirective &&
+            lexer.peek().kind != TokenKind::kIdentifier) {
             lexer.fail_expected("a section's name");
         }
         lexer.take();

@@ -10,10 +10,10 @@
 namespace cubar::softgpu::ptx {
 namespace {
 
-// Modifiers: words separated by blanks, each optional; `a|b` at most one of them; `!` before: exactly
-// one; `*` any words. Types: positions separated by blanks, alternatives by `|`; `-` none; `*` any.
-// Operands: see OperandRole for the letters; then the position of the type, or `:type`; `w` after it
-// for twice the width; `+p` a second destination, `+n` its empty place; `?` optional.
+// Modifiers: words separated by blanks, each optional; `a|b` at most one of them; `!` before:
+// exactly one; `*` any words. Types: positions separated by blanks, alternatives by `|`; `-` none;
+// `*` any. Operands: see OperandRole for the letters; then the position of the type, or `:type`;
+// `w` after it for twice the width; `+p` a second destination, `+n` its empty place; `?` optional.
 // Capitalised words are the abbreviations below.
 struct Line {
     Opcode opcode;
@@ -31,11 +31,13 @@ constexpr Abbreviation kAbbreviations[] = {
     {"CMPF", "eq|ne|lt|le|gt|ge|equ|neu|ltu|leu|gtu|geu|num|nan"},
     {"BOOL", "and|or|xor"},
     {"SCOPE", "cta|cluster|gpu|sys"},
-    {"SPACE", "const|global|local|param|param::entry|param::func|shared|shared::cta|shared::cluster"},
+    {"SPACE",
+     "const|global|local|param|param::entry|param::func|shared|shared::cta|shared::cluster"},
     {"WSPACE", "global|local|param|param::func|shared|shared::cta|shared::cluster"},
     {"ASPACE", "global|shared|shared::cta|shared::cluster"},
     {"WINDOW", "const|global|local|param|param::entry|shared|shared::cta|shared::cluster"},
-    {"EVICT1", "L1::evict_normal|L1::evict_unchanged|L1::evict_first|L1::evict_last|L1::no_allocate"},
+    {"EVICT1",
+     "L1::evict_normal|L1::evict_unchanged|L1::evict_first|L1::evict_last|L1::no_allocate"},
     {"EVICT2", "L2::evict_normal|L2::evict_first|L2::evict_last"},
     {"HINT", "L2::cache_hint|level::cache_hint"},
     {"AHEAD", "L2::64B|L2::128B|L2::256B"},
@@ -151,8 +153,8 @@ constexpr Line kLines[] = {
     {kNot, "", "B163264", "d0 s0"},
     {kNot, "", "pred", "p q"},
     {kCnot, "", "B163264", "d0 s0"},
-    {kLop3, "", "b32", "d0+n s0 s0 s0 i:u8"},
-    {kLop3, "!and|or", "b32", "e0+p s0 s0 s0 i:u8 q"},
+    {kLop3, "", "b32", "d0+n s0 s0 s0 i:u32"},
+    {kLop3, "!and|or", "b32", "e0+p s0 s0 s0 i:u32 q"},
     {kShf, "!l|r !clamp|wrap", "b32", "d0 s0 s0 s:u32"},
     {kShl, "", "B163264", "d0 s0 s:u32"},
     {kShr, "", "B163264|I", "d0 s0 s:u32"},
@@ -195,7 +197,8 @@ constexpr Line kLines[] = {
     {kIsspacep, "!WINDOW", "-", "p y:b64"},
     {kIstypep, "", "texref|samplerref|surfref", "p y:b64"},
     // Memory.
-    {kLd, "weak|relaxed|acquire SCOPE SPACE ca|cg|cs|lu|cv EVICT1 EVICT2 HINT AHEAD v2|v4|v8 unified",
+    {kLd,
+     "weak|relaxed|acquire SCOPE SPACE ca|cg|cs|lu|cv EVICT1 EVICT2 HINT AHEAD v2|v4|v8 unified",
      "MEMORY", "L0 a s:b64?"},
     {kLd, "!volatile SPACE AHEAD v2|v4|v8", "MEMORY", "L0 a"},
     {kLd, "!mmio !relaxed !sys global", "MEMORY", "L0 a"},
@@ -222,7 +225,8 @@ constexpr Line kLines[] = {
     // Atomics. `*` in front of the operands of .v2 … only: the executor sees vectors.
     {kAtom, "relaxed|acquire|release|acq_rel SCOPE ASPACE !and|or|xor HINT", "B3264",
      "e0 a s0 s:b64?"},
-    {kAtom, "relaxed|acquire|release|acq_rel SCOPE ASPACE !exch HINT", "B3264|b128", "e0 a s0 s:b64?"},
+    {kAtom, "relaxed|acquire|release|acq_rel SCOPE ASPACE !exch HINT", "B3264|b128",
+     "e0 a s0 s:b64?"},
     {kAtom, "relaxed|acquire|release|acq_rel SCOPE ASPACE !cas HINT", "B163264|b128",
      "e0 a s0 s0 s:b64?"},
     {kAtom, "relaxed|acquire|release|acq_rel SCOPE ASPACE !add HINT", "u32|s32|u64|s64|f32|f64",
@@ -230,7 +234,8 @@ constexpr Line kLines[] = {
     {kAtom, "relaxed|acquire|release|acq_rel SCOPE ASPACE !add !noftz HINT", "HALVES",
      "e0 a s0 s:b64?"},
     {kAtom, "relaxed|acquire|release|acq_rel SCOPE ASPACE !inc|dec HINT", "u32", "e0 a s0 s:b64?"},
-    {kAtom, "relaxed|acquire|release|acq_rel SCOPE ASPACE !min|max HINT", "I3264", "e0 a s0 s:b64?"},
+    {kAtom, "relaxed|acquire|release|acq_rel SCOPE ASPACE !min|max HINT", "I3264",
+     "e0 a s0 s:b64?"},
     {kAtom, "relaxed|acquire|release|acq_rel SCOPE global !add|min|max noftz HINT !v2|v4|v8",
      "f32|HALVES", "x a x s:b64?"},
     {kRed, "relaxed|release SCOPE ASPACE !and|or|xor HINT", "B3264", "a s0 s:b64?"},
@@ -299,8 +304,10 @@ constexpr Line kLines[] = {
     {kElect, "!sync", "-", "e:b32+p s:b32"},
     // Matrices.
     {kLdmatrix, "!sync !aligned !m#n#k# !x1|x2|x4 trans shared|shared::cta", "b16|b8", "xN a"},
-    {kLdmatrix, "!sync !aligned !m#n#k# !x1|x2|x4 trans shared|shared::cta !b8x16 "
-     "!b6x16_p32|b4x16_p64", "-", "xN a"},
+    {kLdmatrix,
+     "!sync !aligned !m#n#k# !x1|x2|x4 trans shared|shared::cta !b8x16 "
+     "!b6x16_p32|b4x16_p64",
+     "-", "xN a"},
     {kStmatrix, "!sync !aligned !m#n#k# !x1|x2|x4 trans shared|shared::cta", "b16|b8", "a xN"},
     {kMovmatrix, "!sync !aligned !m#n#k# !trans", "b16", "d:b32 s:b32"},
     {kMma, "!sync !aligned !m#n#k# !row !col satfinite",
@@ -308,12 +315,13 @@ constexpr Line kLines[] = {
      "f16|bf16|tf32|f64|e4m3|e5m2|u8|s8|u4|s4 f16|f32|s32|f64",
      "xD xA xB xC"},
     {kMma, "!sync !aligned !m#n#k# !row !col !xor|and !popc", "s32 b1 b1 s32", "xD xA xB xC"},
-    {kMma, "!sync !aligned !m#n#k# !row|col !row|col", "f16|f32 f16 f16 f16|f32", "x x x x"},
-    {kMma, "*", "*", "*"},
+    {kMma, "!sync !aligned !m#n#k# !row|col !row|col", "f16|f32 f16 f16 f16|f32", "xV xV xV xV"},
+    {kMma, "!sp|sp::ordered_metadata *", "*", "*"},
+    {kMma, "!kind::f8f6f4|kind::mxf8f6f4|kind::mxf4|kind::mxf4nvf4 *", "*", "*"},
     {kWmma, "!load !a|b|c !sync !aligned !m#n#k# !row|col shared|shared::cta|global",
      "f16|bf16|tf32|f64|u8|s8|u4|s4|b1|f32|s32", "x a s:u32?"},
-    {kWmma, "!store !d !sync !aligned !m#n#k# !row|col shared|shared::cta|global", "f16|f32|f64|s32",
-     "a x s:u32?"},
+    {kWmma, "!store !d !sync !aligned !m#n#k# !row|col shared|shared::cta|global",
+     "f16|f32|f64|s32", "a x s:u32?"},
     {kWmma, "*", "*", "x x x x"},
     {kWgmma, "*", "*", "*"},
     {kTcgen05, "*", "*", "*"},
@@ -383,27 +391,48 @@ void each_alternative(std::string_view text, const Visit& visit) {
 
 OperandRole role_of(char letter) {
     switch (letter) {
-        case 'd': return OperandRole::kDestination;
-        case 'D': return OperandRole::kWideDestination;
-        case 'e': return OperandRole::kOptionalResult;
-        case 's': return OperandRole::kSource;
-        case 'S': return OperandRole::kWideSource;
-        case 'm': return OperandRole::kAnySource;
-        case 'k': return OperandRole::kPacked;
-        case 'K': return OperandRole::kPackedSource;
-        case 'L': return OperandRole::kVectorTo;
-        case 'T': return OperandRole::kVectorFrom;
-        case 'i': return OperandRole::kImmediate;
-        case 'p': return OperandRole::kPredicateOut;
-        case 'q': return OperandRole::kPredicateIn;
-        case 'a': return OperandRole::kAddress;
-        case 'l': return OperandRole::kLabel;
-        case 'g': return OperandRole::kTargets;
-        case 'x': return OperandRole::kFragment;
-        case 'o': return OperandRole::kRegisterOrPredicate;
-        case 'y': return OperandRole::kSymbol;
-        case '*': return OperandRole::kAnything;
-        default: bad_table(std::string_view(&letter, 1));
+        case 'd':
+            return OperandRole::kDestination;
+        case 'D':
+            return OperandRole::kWideDestination;
+        case 'e':
+            return OperandRole::kOptionalResult;
+        case 's':
+            return OperandRole::kSource;
+        case 'S':
+            return OperandRole::kWideSource;
+        case 'm':
+            return OperandRole::kAnySource;
+        case 'k':
+            return OperandRole::kPacked;
+        case 'K':
+            return OperandRole::kPackedSource;
+        case 'L':
+            return OperandRole::kVectorTo;
+        case 'T':
+            return OperandRole::kVectorFrom;
+        case 'i':
+            return OperandRole::kImmediate;
+        case 'p':
+            return OperandRole::kPredicateOut;
+        case 'q':
+            return OperandRole::kPredicateIn;
+        case 'a':
+            return OperandRole::kAddress;
+        case 'l':
+            return OperandRole::kLabel;
+        case 'g':
+            return OperandRole::kTargets;
+        case 'x':
+            return OperandRole::kFragment;
+        case 'o':
+            return OperandRole::kRegisterOrPredicate;
+        case 'y':
+            return OperandRole::kSymbol;
+        case '*':
+            return OperandRole::kAnything;
+        default:
+            bad_table(std::string_view(&letter, 1));
     }
 }
 

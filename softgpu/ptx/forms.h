@@ -38,8 +38,8 @@ enum class OperandRole : std::uint8_t {
     kTargets,          // g: a .branchtargets list
     kFragment,         // x: vector (or single register) of 32-bit or wider registers
     kRegisterOrPredicate,  // o
-    kSymbol,           // y: register, immediate or address of a variable
-    kAnything,         // *: any number of any operands
+    kSymbol,               // y: register, immediate or address of a variable
+    kAnything,             // *: any number of any operands
 };
 
 struct OperandRule {
@@ -49,7 +49,9 @@ struct OperandRule {
     Type type = Type::kNone;         // … or this one
     bool doubled = false;            // twice as wide (mul.wide)
     char pair = 0;                   // 'p': `|q` may follow; 'n': never, but the place is kept
-    char fragment = 0;               // 'A', 'B', 'C', 'D' of mma and wmma; '1', '2', '4'… fixed
+    // The size of a fragment follows from the shape: 'A', 'B', 'C', 'D' of mma, 'N' of ldmatrix;
+    // 'V': the shape is m8n8k4, with a layout of its own; 0: any size.
+    char fragment = 0;
 };
 
 struct Form {

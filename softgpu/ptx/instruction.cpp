@@ -35,7 +35,7 @@ void BodyParser::labels_or_instruction() {
 void BodyParser::define_label(std::string_view name, std::uint32_t line) {
     const auto index = static_cast<std::uint32_t>(body_->labels.size());
     if (!scopes_.define(name, {Scopes::Mark::kLabel, index})) {
-        throw SyntaxError(line, "the label `" + std::string(name) + "` is defined twice");
+        throw SyntaxError(line, "the label " + quoted(name) + " is defined twice");
     }
     body_->labels.push_back({std::string(name), static_cast<std::uint32_t>(body_->code.size())});
 }
@@ -51,7 +51,7 @@ void BodyParser::define_targets(std::string_view name, std::uint32_t line, bool 
         }
         const std::uint32_t index = module_.find_function(target);
         if (index == kNoIndex) {
-            throw SyntaxError(at, "unknown function `" + std::string(target.substr(0, 80)) + "`");
+            throw SyntaxError(at, "unknown function " + quoted(target));
         }
         body_->functions_used.push_back(index);
         targets.push_back(index);
@@ -59,7 +59,7 @@ void BodyParser::define_targets(std::string_view name, std::uint32_t line, bool 
     lexer_.expect(";");
     const auto index = static_cast<std::uint32_t>(body_->targets.size());
     if (!scopes_.define(name, {Scopes::Mark::kTargets, index})) {
-        throw SyntaxError(line, "the label `" + std::string(name) + "` is defined twice");
+        throw SyntaxError(line, "the label " + quoted(name) + " is defined twice");
     }
     body_->targets.push_back(std::move(targets));
     target_lists_are_functions_.push_back(functions);
@@ -85,7 +85,7 @@ void BodyParser::define_prototype(std::string_view name, std::uint32_t line) {
     lexer_.expect(";");
     const auto index = static_cast<std::uint32_t>(body_->prototypes.size());
     if (!scopes_.define(name, {Scopes::Mark::kPrototype, index})) {
-        throw SyntaxError(line, "the label `" + std::string(name) + "` is defined twice");
+        throw SyntaxError(line, "the label " + quoted(name) + " is defined twice");
     }
     body_->prototypes.push_back(std::move(prototype));
 }
@@ -110,8 +110,7 @@ void BodyParser::instruction() {
     if (name.kind != TokenKind::kIdentifier) lexer_.fail_expected("an instruction");
     const auto opcode = find_opcode(name.text);
     if (!opcode) {
-        throw SyntaxError(name.line,
-                          "unknown instruction `" + std::string(name.text.substr(0, 80)) + "`");
+        throw SyntaxError(name.line, "unknown instruction " + quoted(name.text));
     }
     instruction.opcode = *opcode;
     std::string_view word;
@@ -137,17 +136,33 @@ void BodyParser::instruction() {
                 if (instruction.operands.size() > kMaxElements) lexer_.fail("too many operands");
             }
         }
+        refuse_unknown_symbols(instruction);
         check_instruction(instruction, paired, {module_, function_, *body_});
     }
     lexer_.expect(";");
     body_->code.push_back(std::move(instruction));
 }
 
+// A name that is nothing else is taken for a label, and only branches have labels.
+void BodyParser::refuse_unknown_symbols(const Instruction& instruction) const {
+    if (instruction.opcode == Opcode::kBra || instruction.opcode == Opcode::kBrx) return;
+    const auto refuse = [&](const Operand& operand) {
+        if (operand.kind != OperandKind::kLabel) return;
+        const Scopes::Reference& reference = scopes_.reference(operand.index);
+        throw SyntaxError(reference.line, "unknown symbol " + quoted(reference.name));
+    };
+    for (const Operand& operand : instruction.operands) {
+        refuse(operand);
+        for (const Operand& element : operand.elements) refuse(element);
+    }
+}
+
 // call{.uni} {(results),} callee {, (arguments)} {, prototype or targets};
 void BodyParser::parse_call(Instruction& instruction) {
     for (Modifier word : instruction.modifiers) {
         if (word != Modifier::kUni) {
-            throw SyntaxError(instruction.line, "call has no modifier ." + std::string(to_string(word)));
+            throw SyntaxError(instruction.line,
+                              "call has no modifier ." + std::string(to_string(word)));
         }
     }
     if (instruction.type_count != 0) throw SyntaxError(instruction.line, "call has no type");
@@ -177,14 +192,15 @@ void BodyParser::parse_call(Instruction& instruction) {
     if (has_label) {
         instruction.operands.push_back(parse_operand(0));
         if (instruction.operands[3].kind != OperandKind::kLabel) {
-            throw SyntaxError(line, "call: the last operand is the label of a prototype or target list");
+            throw SyntaxError(line,
+                              "call: the last operand is the label of a prototype or target list");
         }
     }
     if (instruction.operands[1].kind == OperandKind::kFunction) {
         if (has_label) throw SyntaxError(line, "call: a direct call takes no prototype");
         const Function& function = module_.functions[target.index];
         if (function.kind == FunctionKind::kEntry) {
-            throw SyntaxError(line, "call: `" + function.name + "` is a kernel");
+            throw SyntaxError(line, "call: " + quoted(function.name) + " is a kernel");
         }
         const CheckContext context{module_, function_, *body_};
         check_call_list(instruction.operands[0], function.returns, "result", instruction, context);
@@ -193,14 +209,14 @@ void BodyParser::parse_call(Instruction& instruction) {
         return;
     }
     if (target.kind == OperandKind::kLabel) {
-        throw SyntaxError(line, "call: unknown function `" +
-                                    std::string(scopes_.reference(target.index).name.substr(0, 80)) +
-                                    "`");
+        throw SyntaxError(line,
+                          "call: unknown function " + quoted(scopes_.reference(target.index).name));
     }
     if (target.kind != OperandKind::kRegister ||
         bits_of(body_->registers[target.index].type) != module_.address_size) {
-        throw SyntaxError(line, "call: the callee must be a function, or a register that holds its "
-                                "address");
+        throw SyntaxError(line,
+                          "call: the callee must be a function, or a register that holds its "
+                          "address");
     }
     if (!has_label) throw SyntaxError(line, "call: an indirect call needs a prototype");
     instruction.operands[1].type = module_.address_size == 64 ? Type::kB64 : Type::kB32;
@@ -227,11 +243,11 @@ void BodyParser::check_indirect_call(Instruction& instruction) {
 // Turns the numbers of references into indices of labels, lists and prototypes.
 void BodyParser::resolve_labels() {
     using Mark = Scopes::Mark;
+    const unsigned errors_before = log_.errors;
     const auto resolve = [&](std::uint32_t number) {
         const Scopes::Reference& reference = scopes_.reference(number);
         if (reference.definition.mark == Mark::kNone) {
-            throw SyntaxError(reference.line,
-                              "unknown symbol `" + std::string(reference.name.substr(0, 80)) + "`");
+            throw SyntaxError(reference.line, "unknown symbol " + quoted(reference.name));
         }
         return reference.definition;
     };
@@ -258,14 +274,21 @@ void BodyParser::resolve_labels() {
         if (operand.kind != OperandKind::kLabel) return;
         const Scopes::Definition definition = resolve(operand.index);
         operand.index = definition.index;
-        const bool of_functions = definition.mark == Mark::kTargets &&
-                                  target_lists_are_functions_[definition.index];
+        const bool of_functions =
+            definition.mark == Mark::kTargets && target_lists_are_functions_[definition.index];
         bool fits = false;
         switch (instruction.opcode) {
-            case Opcode::kBra: fits = definition.mark == Mark::kLabel; break;
-            case Opcode::kBrx: fits = definition.mark == Mark::kTargets && !of_functions; break;
-            case Opcode::kCall: fits = definition.mark == Mark::kPrototype || of_functions; break;
-            default: break;
+            case Opcode::kBra:
+                fits = definition.mark == Mark::kLabel;
+                break;
+            case Opcode::kBrx:
+                fits = definition.mark == Mark::kTargets && !of_functions;
+                break;
+            case Opcode::kCall:
+                fits = definition.mark == Mark::kPrototype || of_functions;
+                break;
+            default:
+                break;
         }
         if (!fits) throw SyntaxError(instruction.line, "this label is not of the kind needed here");
         if (definition.mark == Mark::kTargets) operand.kind = OperandKind::kTargets;
@@ -279,7 +302,7 @@ void BodyParser::resolve_labels() {
             }
         });
     }
-    if (!log_.ok()) return;
+    if (log_.errors != errors_before) return;
     for (std::uint32_t index : indirect_calls_) {
         guarded([&] { check_indirect_call(body_->code[index]); });
     }

@@ -3,20 +3,22 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <bit>
+#include <charconv>
 #include <limits>
 
 namespace cubar::softgpu::ptx {
 namespace {
 
 enum Class : std::uint8_t {
-    kBlank = 1,       // white space except newline
+    kBlank = 1,  // white space except newline
     kDigit = 2,
-    kLetter = 4,      // begins an identifier
+    kLetter = 4,  // begins an identifier
     kHex = 8,
-    kBodyStop = 16,   // what skip_braces must look at
+    kBodyStop = 16,  // what skip_braces must look at
 };
+
+constexpr std::size_t kMaxQuoted = 80;
 
 constexpr std::array<std::uint8_t, 256> kClasses = [] {
     std::array<std::uint8_t, 256> classes{};
@@ -35,20 +37,40 @@ bool is(char c, unsigned classes) {
     return (kClasses[static_cast<unsigned char>(c)] & classes) != 0;
 }
 
-bool is_word(char c) { return is(c, kLetter | kDigit) && c != '%'; }
+bool is_word(char c) {
+    return is(c, kLetter | kDigit) && c != '%';
+}
 
 }  // namespace
 
+std::string quoted(std::string_view text) {
+    std::string result;
+    result.append(1, '`').append(text.substr(0, kMaxQuoted)).append(1, '`');
+    return result;
+}
+
+std::string quoted_word(std::string_view word) {
+    std::string result;
+    result.append("`.").append(word.substr(0, kMaxQuoted)).append(1, '`');
+    return result;
+}
+
 std::string describe(const Token& token) {
     switch (token.kind) {
-        case TokenKind::kEnd: return "the end of the text";
-        case TokenKind::kString: return "a string";
-        case TokenKind::kDirective: return "`." + std::string(token.text.substr(0, 80)) + "`";
-        default: return "`" + std::string(token.text.substr(0, 80)) + "`";
+        case TokenKind::kEnd:
+            return "the end of the text";
+        case TokenKind::kString:
+            return "a string";
+        case TokenKind::kDirective:
+            return quoted_word(token.text);
+        default:
+            return quoted(token.text);
     }
 }
 
-void Lexer::fail(const std::string& reason) const { throw SyntaxError(token_.line, reason); }
+void Lexer::fail(const std::string& reason) const {
+    throw SyntaxError(token_.line, reason);
+}
 
 void Lexer::fail_expected(std::string_view what) const {
     fail("expected " + std::string(what) + ", found " + describe(token_));
@@ -73,7 +95,7 @@ bool Lexer::accept_directive(std::string_view name) {
 }
 
 void Lexer::expect(std::string_view punctuation) {
-    if (!accept(punctuation)) fail_expected("`" + std::string(punctuation) + "`");
+    if (!accept(punctuation)) fail_expected(quoted(punctuation));
 }
 
 std::string_view Lexer::expect_identifier(const char* what) {
@@ -109,7 +131,8 @@ std::string_view Lexer::word_from(std::size_t begin) {
 }
 
 bool Lexer::take_suffix(std::string_view& word) {
-    if (position_ + 1 >= text_.size() || text_[position_] != '.' || !is_word(text_[position_ + 1])) {
+    if (position_ + 1 >= text_.size() || text_[position_] != '.' ||
+        !is_word(text_[position_ + 1])) {
         return false;
     }
     ++position_;
@@ -150,14 +173,16 @@ void Lexer::advance() {
     token_begin_ = position_;
     if (position_ >= text_.size()) return;
     const char c = text_[position_];
-    if (is(c, kLetter)) {
+    const bool has_next = position_ + 1 < text_.size();
+    // A lone `%` is the operator.
+    if (is(c, kLetter) && (c != '%' || (has_next && is_word(text_[position_ + 1])))) {
         ++position_;
         while (position_ < text_.size() && is_word(text_[position_])) ++position_;
         token_.kind = TokenKind::kIdentifier;
         token_.text = text_.substr(token_begin_, position_ - token_begin_);
     } else if (is(c, kDigit)) {
         lex_number();
-    } else if (c == '.' && position_ + 1 < text_.size() && is_word(text_[position_ + 1])) {
+    } else if (c == '.' && has_next && is_word(text_[position_ + 1])) {
         ++position_;
         token_.kind = TokenKind::kDirective;
         token_.text = word_from(position_);
@@ -224,7 +249,7 @@ void Lexer::lex_number() {
     if (result.ec != std::errc() || (last < end && is_word(*last))) {
         while (last < end && is_word(*last)) ++last;
         token_.text = std::string_view(begin, static_cast<std::size_t>(last - begin));
-        fail("`" + std::string(token_.text.substr(0, 80)) + "` is not a number");
+        fail(quoted(token_.text) + " is not a number");
     }
     position_ += static_cast<std::size_t>(last - begin);
     token_.text = text_.substr(token_begin_, position_ - token_begin_);
@@ -242,8 +267,8 @@ void Lexer::lex_string() {
 }
 
 void Lexer::lex_punctuation() {
-    static constexpr std::array<std::string_view, 9> kPairs{"<<", ">>", "<=", ">=", "==",
-                                                            "!=", "&&", "||", "@@"};
+    static constexpr std::array<std::string_view, 9> kPairs{
+        "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "@@"};
     const std::string_view pair = text_.substr(position_, 2);
     std::size_t size = 1;
     for (std::string_view known : kPairs) {
@@ -294,8 +319,8 @@ Lexer::Extent Lexer::skip_braces() {
         ++at;
     }
     const Extent extent{token_begin_, static_cast<std::size_t>(at - base) + 1};
-    line_ = first_line + static_cast<std::uint32_t>(
-                             std::count(base + extent.begin, base + extent.end, '\n'));
+    line_ = first_line +
+            static_cast<std::uint32_t>(std::count(base + extent.begin, base + extent.end, '\n'));
     position_ = extent.end;
     advance();
     return extent;

@@ -9,8 +9,8 @@
 
 namespace cubar::softgpu::ptx {
 
-// An error in the text. Thrown inside the front end only; parse_module and parse_body turn it into a
-// line of the log.
+// An error in the text. Thrown inside the front end only; parse_module and parse_body turn it into
+// a line of the log.
 class SyntaxError : public std::runtime_error {
 public:
     SyntaxError(std::uint32_t line, const std::string& reason)
@@ -23,12 +23,12 @@ private:
 
 enum class TokenKind : std::uint8_t {
     kEnd,
-    kIdentifier,  // foo, %r1, $L_1, _
-    kDirective,   // .reg, .b32: text without the dot
-    kInteger,     // bits; is_unsigned
-    kFloat,       // 0f…: bits of a float, is_single; 0d… and decimal: bits of a double
-    kString,      // text without the quotes
-    kPunctuation, // one of the operators, one or two characters
+    kIdentifier,   // foo, %r1, $L_1, _
+    kDirective,    // .reg, .b32: text without the dot
+    kInteger,      // bits; is_unsigned
+    kFloat,        // 0f…: bits of a float, is_single; 0d… and decimal: bits of a double
+    kString,       // text without the quotes
+    kPunctuation,  // one of the operators, one or two characters
 };
 
 struct Token {
@@ -106,6 +106,10 @@ private:
     std::size_t token_begin_ = 0;
     Token token_;
 };
+
+// `text` and `.word` in the quotes of error messages, cut to a bearable length.
+std::string quoted(std::string_view text);
+std::string quoted_word(std::string_view word);
 
 // A token as an error message names it.
 std::string describe(const Token& token);

@@ -50,8 +50,7 @@ constexpr unsigned kNewestVersion = 91;
 
 class ModuleParser {
 public:
-    ModuleParser(Module& module, Log& log)
-        : module_(module), log_(log), lexer_(module.text, 1) {}
+    ModuleParser(Module& module, Log& log) : module_(module), log_(log), lexer_(module.text, 1) {}
 
     void parse() {
         header();
@@ -94,7 +93,8 @@ private:
         };
         if (token.kind != TokenKind::kFloat || dot == std::string_view::npos ||
             !read(begin, begin + dot, major) || !read(begin + dot + 1, end, minor)) {
-            throw SyntaxError(token.line, "expected a version such as 9.0, found " + describe(token));
+            throw SyntaxError(token.line,
+                              "expected a version such as 9.0, found " + describe(token));
         }
         module_.version = 10 * major + minor;
         if (module_.version > kNewestVersion) {
@@ -110,17 +110,16 @@ private:
             if (word.starts_with("sm_") || word.starts_with("compute_")) {
                 const std::size_t digits = word.find('_') + 1;
                 unsigned number = 0;
-                const auto [stop, error] = std::from_chars(
-                    word.data() + digits, word.data() + word.size(), number);
+                const auto [stop, error] =
+                    std::from_chars(word.data() + digits, word.data() + word.size(), number);
                 if (error != std::errc() || word.data() + word.size() - stop > 1 || number > 999) {
-                    throw SyntaxError(line, "`" + std::string(word.substr(0, 80)) +
-                                                "` is not a target");
+                    throw SyntaxError(line, quoted(word) + " is not a target");
                 }
                 module_.target = number;
                 module_.target_name = word;
             } else if (word != "texmode_unified" && word != "texmode_independent" &&
                        word != "debug" && word != "map_f64_to_f32") {
-                throw SyntaxError(line, "`" + std::string(word.substr(0, 80)) + "` is not a target");
+                throw SyntaxError(line, quoted(word) + " is not a target");
             }
         } while (lexer_.accept(","));
         if (module_.target == 0) lexer_.fail("the target names no architecture");
@@ -184,9 +183,10 @@ private:
         lexer_.expect(";");
         const std::uint32_t index = module_.find_function(target);
         if (index == kNoIndex) {
-            throw SyntaxError(line, "unknown function `" + std::string(target.substr(0, 80)) + "`");
+            throw SyntaxError(line, "unknown function " + quoted(target));
         }
-        module_.names->symbols.insert_or_assign(std::string(name), Module::Names::Symbol{true, index});
+        module_.names->symbols.insert_or_assign(std::string(name),
+                                                Module::Names::Symbol{true, index});
     }
 
     void variables(Space space, const Attributes& attributes) {
@@ -212,7 +212,7 @@ private:
                 parse_initialiser(lexer_, variable, dimensions, index, pending_);
             }
             if (variable.is_unsized && variable.linkage != Linkage::kExtern) {
-                throw SyntaxError(variable.line, "`" + variable.name + "` needs a size");
+                throw SyntaxError(variable.line, quoted(variable.name) + " needs a size");
             }
             add_variable(std::move(variable), index);
         } while (lexer_.accept(","));
@@ -232,7 +232,7 @@ private:
         const bool is_extern = variable.linkage == Linkage::kExtern;
         if (!known || known->space != variable.space ||
             (known->linkage != Linkage::kExtern && !is_extern)) {
-            throw SyntaxError(variable.line, "`" + variable.name + "` is declared twice");
+            throw SyntaxError(variable.line, quoted(variable.name) + " is declared twice");
         }
         if (is_extern) return;
         for (PendingSymbol& symbol : pending_) {
@@ -283,12 +283,13 @@ private:
         Function* const known =
             found->second.is_function ? &module_.functions[found->second.index] : nullptr;
         if (!known || known->kind != head.kind || (known->is_defined && head.is_defined)) {
-            throw SyntaxError(head.line, "`" + head.name + "` is declared twice");
+            throw SyntaxError(head.line, quoted(head.name) + " is declared twice");
         }
         if (known->parameters.size() != head.parameters.size() ||
             known->returns.size() != head.returns.size() ||
             known->parameter_size != head.parameter_size) {
-            throw SyntaxError(head.line, "`" + head.name + "` was declared with other parameters in line " +
+            throw SyntaxError(head.line, quoted(head.name) +
+                                             " was declared with other parameters in line " +
                                              std::to_string(known->line));
         }
         if (head.is_defined) *known = std::move(head);
@@ -373,8 +374,7 @@ private:
             relocation.variable = module_.find_variable(symbol.name);
             relocation.function = module_.find_function(symbol.name);
             if (relocation.variable == kNoIndex && relocation.function == kNoIndex) {
-                log_.add(symbol.line,
-                         "unknown symbol `" + std::string(symbol.name.substr(0, 80)) + "`");
+                log_.add(symbol.line, "unknown symbol " + quoted(symbol.name));
             }
         }
     }

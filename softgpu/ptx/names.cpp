@@ -32,7 +32,8 @@ static_assert(kOpcodeNames.size() == static_cast<std::size_t>(Opcode::kCount));
 static_assert(kModifierNames.size() == static_cast<std::size_t>(Modifier::kCount));
 
 template <typename Value, std::size_t size>
-std::unordered_map<std::string_view, Value> invert(const std::array<std::string_view, size>& names) {
+std::unordered_map<std::string_view, Value> invert(
+    const std::array<std::string_view, size>& names) {
     std::unordered_map<std::string_view, Value> map;
     for (std::size_t i = 0; i < size; ++i) {
         if (!names[i].empty()) map.emplace(names[i], static_cast<Value>(i));
@@ -48,7 +49,9 @@ std::optional<Value> look_up(const std::unordered_map<std::string_view, Value>& 
     return found->second;
 }
 
-const Traits& traits(Type type) { return kTypeTraits[static_cast<std::size_t>(type)]; }
+const Traits& traits(Type type) {
+    return kTypeTraits[static_cast<std::size_t>(type)];
+}
 
 bool is_digits(std::string_view text) {
     return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -64,7 +67,9 @@ std::string_view to_string(Modifier modifier) {
     return kModifierNames[static_cast<std::size_t>(modifier)];
 }
 
-std::string_view to_string(Type type) { return kTypeNames[static_cast<std::size_t>(type)]; }
+std::string_view to_string(Type type) {
+    return kTypeNames[static_cast<std::size_t>(type)];
+}
 
 std::string_view to_string(Special special) {
     return kSpecialNames[static_cast<std::size_t>(special)];
@@ -77,14 +82,30 @@ std::string_view to_string(Space space) {
     return kNames[static_cast<std::size_t>(space)];
 }
 
-unsigned bits_of(Type type) { return traits(type).bits; }
-bool is_bits(Type type) { return traits(type).kind == 'b'; }
-bool is_signed(Type type) { return traits(type).kind == 's'; }
-bool is_unsigned(Type type) { return traits(type).kind == 'u'; }
-bool is_integer(Type type) { return is_signed(type) || is_unsigned(type); }
-bool is_float(Type type) { return traits(type).kind == 'f'; }
-bool is_packed(Type type) { return traits(type).kind == 'p'; }
-bool is_opaque(Type type) { return traits(type).kind == 'o'; }
+unsigned bits_of(Type type) {
+    return traits(type).bits;
+}
+bool is_bits(Type type) {
+    return traits(type).kind == 'b';
+}
+bool is_signed(Type type) {
+    return traits(type).kind == 's';
+}
+bool is_unsigned(Type type) {
+    return traits(type).kind == 'u';
+}
+bool is_integer(Type type) {
+    return is_signed(type) || is_unsigned(type);
+}
+bool is_float(Type type) {
+    return traits(type).kind == 'f';
+}
+bool is_packed(Type type) {
+    return traits(type).kind == 'p';
+}
+bool is_opaque(Type type) {
+    return traits(type).kind == 'o';
+}
 
 unsigned bits_of(Special special) {
     return kSpecialTraits[static_cast<std::size_t>(special)].bits;

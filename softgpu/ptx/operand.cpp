@@ -71,10 +71,18 @@ Operand BodyParser::parse_immediate() {
     operand.kind = OperandKind::kImmediate;
     operand.value = constant.bits;
     switch (constant.kind) {
-        case Constant::Kind::kSigned: operand.type = Type::kS64; break;
-        case Constant::Kind::kUnsigned: operand.type = Type::kU64; break;
-        case Constant::Kind::kSingle: operand.type = Type::kF32; break;
-        case Constant::Kind::kDouble: operand.type = Type::kF64; break;
+        case Constant::Kind::kSigned:
+            operand.type = Type::kS64;
+            break;
+        case Constant::Kind::kUnsigned:
+            operand.type = Type::kU64;
+            break;
+        case Constant::Kind::kSingle:
+            operand.type = Type::kF32;
+            break;
+        case Constant::Kind::kDouble:
+            operand.type = Type::kF64;
+            break;
     }
     return operand;
 }
@@ -107,8 +115,7 @@ Operand BodyParser::parse_brackets(unsigned depth) {
             address.index = base.index;
             address.value = base.value;
         } else if (base.kind == OperandKind::kLabel) {
-            throw SyntaxError(line, "unknown symbol `" +
-                                        std::string(scopes_.reference(base.index).name) + "`");
+            throw SyntaxError(line, "unknown symbol " + quoted(scopes_.reference(base.index).name));
         } else if (base.kind == OperandKind::kVector) {
             address = std::move(base);
         } else {
@@ -144,7 +151,7 @@ Operand BodyParser::special_operand(std::string_view name, std::string_view word
                                     std::uint32_t line) {
     const auto special = find_special(name);
     if (!special) {
-        throw SyntaxError(line, "unknown register `" + std::string(name.substr(0, 80)) + "`");
+        throw SyntaxError(line, "unknown register " + quoted(name));
     }
     Operand operand;
     operand.kind = OperandKind::kSpecial;
@@ -182,7 +189,7 @@ void BodyParser::parse_component(Operand& operand, std::string_view word, const 
     } else if (parse_select(word, operand)) {
         return;
     }
-    throw SyntaxError(line, "`." + std::string(word.substr(0, 80)) + "` selects no part of it");
+    throw SyntaxError(line, quoted_word(word) + " selects no part of it");
 }
 
 Operand BodyParser::parse_name() {
@@ -213,7 +220,7 @@ Operand BodyParser::parse_name() {
         lexer_.take();
         return operand;
     }
-    if (has_word) throw SyntaxError(token.line, "`." + std::string(word) + "` has no place here");
+    if (has_word) throw SyntaxError(token.line, quoted_word(word) + " has no place here");
     lexer_.take();
     if (token.text == "_") return operand;
     if (symbol) return variable_operand(symbol->scope, symbol->index);

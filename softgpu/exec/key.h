@@ -8,6 +8,9 @@
 
 namespace cubar::softgpu::exec {
 
+/// What a mov does besides copying a register.
+enum class MoveForm : uint8_t { kCopy, kPack, kUnpack, kSpecial, kFrameAddress, kParameterAddress };
+
 /// All that selects a handler: an instruction without its operands. Plain data, so that the handlers'
 /// translation units use nothing of the standard library.
 struct Key {
@@ -24,6 +27,9 @@ struct Key {
     uint8_t vector_width = 1;
     uint8_t operands = 0;
     uint8_t bits[4] = {};  // of the registers that hold the first operands: 1 (predicate), 16 … 128
+    MoveForm form = MoveForm::kCopy;
+    ptx::Special special = ptx::Special::kNone;  // of MoveForm::kSpecial
+    uint8_t whole_bits = 0;                      // of MoveForm::kPack and kUnpack
     uint64_t modifiers[7] = {};
 
     [[gnu::always_inline]] bool has(ptx::Modifier modifier) const {
@@ -35,6 +41,9 @@ static_assert(static_cast<unsigned>(ptx::Modifier::kCount) <= 7 * 64);
 
 /// Null when there is no handler for it.
 using FindHandler = Handler (*)(const Key&);
+
+/// The finder of control.cpp; the same for every instruction set.
+Handler find_control(const Key& key);
 
 /// The finder of the best instruction set that this processor has.
 FindHandler handlers();

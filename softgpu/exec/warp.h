@@ -75,7 +75,11 @@ struct BlockFacts {
     uint32_t multiprocessors = 0;
     uint32_t dynamic_shared = 0;
     uint32_t total_shared = 0;
+    uint32_t parameter_bytes = 0;
 };
+
+/// What a poll of memory or time takes from Warp::budget: a warp that only waits soon gives way.
+inline constexpr int32_t kPollCost = 64;
 
 enum class Pause : uint8_t {
     kNone,
@@ -123,8 +127,14 @@ const Insn* fault_misaligned(Warp& warp, const Insn* insn, uint64_t address);
 /// Enters into `cache` the range that holds all of [address, address + size); false if none does.
 bool refill_cache(Warp& warp, RangeCache& cache, uint64_t address, uint64_t size);
 
-/// For instructions that the lanes of `member` execute together. True: all of them that live are in
-/// `mask`. False: the lanes of `mask` now wait at `insn`, and the handler returns `next`.
-bool gather(Warp& warp, const Insn* insn, uint32_t mask, uint32_t member, const Insn*& next);
+/// %globaltimer: nanoseconds since the epoch.
+uint64_t global_timer();
+
+/// For instructions that the lanes of `member` execute together; `mask` gains the lanes that waited
+/// here. True: all of them that live are in `mask`. False: the lanes of `mask` now wait at `insn`, and
+/// the handler returns `next`.
+bool gather(Warp& warp, const Insn* insn, uint32_t& mask, uint32_t member, const Insn*& next);
+/// The lanes of `mask` wait at `insn` for others; returns what the handler returns.
+const Insn* wait_here(Warp& warp, const Insn* insn, uint32_t mask);
 
 }  // namespace cubar::softgpu::exec

@@ -174,6 +174,5 @@ Handler find_memory(const Key& key);
 Handler find_atomic(const Key& key);
 Handler find_move(const Key& key);
 Handler find_warp(const Key& key);
-Handler find_video(const Key& key);
 
 }  // namespace cubar::softgpu::exec::CUBAR_VARIANT

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <thread>
+#include <utility>
+
+#include "softgpu/exec/grid.h"
+#include "softgpu/exec/launch.h"
+
+namespace cubar::softgpu::exec {
+namespace {
+
+// Blocks of one grid that are under way at most, finished ones aside; as a GPU holds some hundreds.
+constexpr size_t kResidentBlocks = 256;
+constexpr uint32_t kMaxThreads = 1024;
+// Local memory for calls of unknown depth, as a multiple of the stack limit: frames here hold no
+// spilled registers but all parameters, so their sizes differ from those of compiled code.
+constexpr uint64_t kStackScale = 16;
+
+uint64_t align_up(uint64_t value, uint64_t align) {
+    return (value + align - 1) / align * align;
+}
+
+}  // namespace
+
+class Scheduler {
+public:
+    explicit Scheduler(unsigned threads) {
+        if (threads == 0) threads = std::max(std::thread::hardware_concurrency(), 1u);
+        for (unsigned index = 0; index < threads; ++index) {
+            threads_.emplace_back([this, index] { work(index); });
+        }
+    }
+
+    ~Scheduler() {
+        {
+            const std::lock_guard lock(mutex_);
+            ending_ = true;
+            for (const auto& run : runs_) stop(*run, cancelled(*run));
+        }
+        changed_.notify_all();
+        for (std::thread& thread : threads_) thread.join();
+    }
+
+    Scheduler(const Scheduler&) = delete;
+    Scheduler& operator=(const Scheduler&) = delete;
+
+    void add(std::shared_ptr<GridRun> run) {
+        {
+            const std::lock_guard lock(mutex_);
+            if (ending_) stop(*run, cancelled(*run));
+            runs_.push_back(std::move(run));
+        }
+        changed_.notify_all();
+    }
+
+    void cancel(GridRun& run) {
+        {
+            const std::lock_guard lock(mutex_);
+            stop(run, cancelled(run));
+        }
+        changed_.notify_all();
+    }
+
+    [[nodiscard]] unsigned threads() const { return unsigned(threads_.size()); }
+
+    uint64_t next_grid_id() { return grid_ids_.fetch_add(1, std::memory_order_relaxed); }
+
+private:
+    struct Job {
+        std::shared_ptr<GridRun> run;
+        std::unique_ptr<Block> block;  // null: to be made
+        uint64_t index = 0;
+        bool fresh = false;
+        bool finish = false;
+    };
+
+    static Fault cancelled(const GridRun& run) {
+        return {FaultKind::kCancelled, 0, run.facts.kernel, 0, "the grid was cancelled"};
+    }
+
+    static void stop(GridRun& run, Fault fault) {
+        if (!run.fault) run.fault = std::move(fault);
+    }
+
+    /// The next thing to do for `run`; false when all that it has is in other hands.
+    static bool take(const std::shared_ptr<GridRun>& run, Job& job) {
+        const bool over = run->fault || run->finished == run->blocks;
+        if (over) {
+            if (run->running != 0) return false;
+            job.finish = true;
+            job.run = run;
+            return true;
+        }
+        const size_t resident = run->running + run->parked.size();
+        const bool can_start = run->started < run->blocks &&
+                               (run->cooperative || resident < kResidentBlocks);
+        const bool start = can_start && (run->parked.empty() || run->prefer_new);
+        if (!start && run->parked.empty()) return false;
+        run->prefer_new = run->cooperative || !start;
+        job.fresh = start;
+        if (start) {
+            job.index = run->started++;
+            if (!run->idle.empty()) {
+                job.block = std::move(run->idle.back());
+                run->idle.pop_back();
+            }
+        } else {
+            job.block = std::move(run->parked.front());
+            run->parked.pop_front();
+        }
+        ++run->running;
+        job.run = run;
+        return true;
+    }
+
+    /// Grids take turns.
+    bool find_job(Job& job) {
+        for (size_t turn = 0; turn < runs_.size(); ++turn) {
+            runs_.push_back(std::move(runs_.front()));
+            runs_.pop_front();
+            if (!take(runs_.back(), job)) continue;
+            if (job.finish) runs_.pop_back();
+            return true;
+        }
+        return false;
+    }
+
+    void work(unsigned thread) {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            Job job;
+            if (!find_job(job)) {
+                if (ending_ && runs_.empty()) return;
+                changed_.wait(lock);
+                continue;
+            }
+            lock.unlock();
+            if (job.finish) {
+                finish(*job.run);
+                job.run.reset();
+                lock.lock();
+                if (ending_) changed_.notify_all();
+                continue;
+            }
+            std::optional<Fault> fault;
+            const Block::Outcome outcome = execute(job, thread, fault);
+            lock.lock();
+            settle(std::move(job), outcome, std::move(fault));
+        }
+    }
+
+    static Block::Outcome execute(Job& job, unsigned thread, std::optional<Fault>& fault) {
+        const GridFacts& facts = job.run->facts;
+        try {
+            if (!job.block) job.block = std::make_unique<Block>(facts);
+            if (job.fresh) {
+                const Dim3& grid = facts.facts.grid;
+                const Dim3 index{uint32_t(job.index % grid.x),
+                                 uint32_t(job.index / grid.x % grid.y),
+                                 uint32_t(job.index / grid.x / grid.y)};
+                job.block->start(index, thread % facts.facts.multiprocessors);
+            }
+            const Block::Outcome outcome = job.block->run();
+            if (outcome == Block::Outcome::kFaulted) fault = job.block->fault();
+            return outcome;
+        } catch (const std::bad_alloc&) {
+            fault = Fault{FaultKind::kTrap, 0, facts.kernel, 0,
+                          "there is not enough memory for a block's registers"};
+            return Block::Outcome::kFaulted;
+        }
+    }
+
+    void settle(Job job, Block::Outcome outcome, std::optional<Fault> fault) {
+        GridRun& run = *job.run;
+        --run.running;
+        switch (outcome) {
+            case Block::Outcome::kFinished:
+                ++run.finished;
+                run.idle.push_back(std::move(job.block));
+                break;
+            case Block::Outcome::kParked:
+                run.parked.push_back(std::move(job.block));
+                changed_.notify_one();
+                break;
+            case Block::Outcome::kFaulted:
+                stop(run, std::move(*fault));
+                break;
+        }
+    }
+
+    static void finish(GridRun& run) {
+        run.parked.clear();
+        run.idle.clear();
+        run.completion(std::move(run.fault));
+        run.completion = nullptr;
+        run.program.reset();
+        {
+            const std::lock_guard lock(run.done_mutex);
+            run.done = true;
+        }
+        run.done_changed.notify_all();
+    }
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<std::shared_ptr<GridRun>> runs_;
+    std::vector<std::thread> threads_;
+    std::atomic<uint64_t> grid_ids_{1};
+    bool ending_ = false;
+};
+
+void Grid::cancel() const {
+    if (!run_ || done()) return;
+    run_->scheduler->cancel(*run_);
+}
+
+bool Grid::done() const {
+    if (!run_) return true;
+    const std::lock_guard lock(run_->done_mutex);
+    return run_->done;
+}
+
+void Grid::wait() const {
+    if (!run_) return;
+    std::unique_lock lock(run_->done_mutex);
+    run_->done_changed.wait(lock, [this] { return run_->done; });
+}
+
+Executor::Executor(unsigned threads) : scheduler_(std::make_unique<Scheduler>(threads)) {}
+Executor::~Executor() = default;
+
+unsigned Executor::threads() const {
+    return scheduler_->threads();
+}
+
+Grid Executor::launch(std::shared_ptr<Program> program, const Kernel& kernel,
+                      const LaunchConfig& config, const MemoryMap& map, Completion completion) {
+    auto run = std::make_shared<GridRun>();
+    run->completion = std::move(completion);
+    run->scheduler = scheduler_.get();
+    run->cooperative = config.cooperative;
+    run->blocks = config.grid.count();
+    GridFacts& facts = run->facts;
+    facts.kernel = program->info(kernel).name;
+    facts.map = &map;
+    facts.print = config.print;
+    facts.image = &program->image();
+    facts.code = kernel.code.get();
+    facts.facts.grid = config.grid;
+    facts.facts.block = config.block;
+    facts.facts.grid_id = scheduler_->next_grid_id();
+    facts.facts.multiprocessors = std::max(config.multiprocessors, 1u);
+    facts.facts.dynamic_shared = config.dynamic_shared;
+    const uint64_t threads = config.block.count();
+    const uint32_t parameter_bytes = program->info(kernel).parameter_bytes;
+    const bool fits = facts.code != nullptr && threads != 0 && threads <= kMaxThreads &&
+                      config.parameters.size() >= parameter_bytes;
+    if (fits) {
+        const KernelCode& code = *facts.code;
+        facts.facts.threads = uint32_t(threads);
+        facts.facts.warps = uint32_t((threads + kLanes - 1) / kLanes);
+        facts.facts.parameter_bytes = parameter_bytes;
+        facts.parameters = allocate_aligned(parameter_bytes);
+        if (parameter_bytes != 0) {
+            std::memcpy(facts.parameters.get(), config.parameters.data(), parameter_bytes);
+        }
+        facts.shared_bytes = code.static_shared;
+        if (config.dynamic_shared != 0) {
+            facts.shared_bytes = code.dynamic_offset() + config.dynamic_shared;
+        }
+        facts.facts.total_shared = uint32_t(facts.shared_bytes);
+        facts.local_bytes = align_up(code.local_bytes, 16);
+        if (code.recursive) facts.local_bytes += align_up(config.stack_bytes, 16) * kStackScale;
+    } else {
+        run->fault = Fault{FaultKind::kTrap, 0, facts.kernel, 0,
+                           "the launch does not fit the kernel"};
+    }
+    run->program = std::move(program);
+    Grid grid(run);
+    scheduler_->add(std::move(run));
+    return grid;
+}
+
+}  // namespace cubar::softgpu::exec

@@ -62,7 +62,7 @@ TEST_CASE("memory") {
     expect<wire::cuMemAllocPitch_v2>(8 + 8 + 4 + 4, 24);
     expect<wire::cuMemFree_v2>(8, 8);
     expect<wire::cuMemGetInfo_v2>(8, 16);
-    expect<wire::cuMemcpyDtoDAsync_v2>(24, 8);
+    expect<wire::cuMemcpyAsync>(24, 8);
     expect<wire::cuMemsetD8Async>(8 + 1 + 7 + 8, 8);
     expect<wire::cuMemsetD16Async>(8 + 2 + 6 + 8, 8);
     expect<wire::cuMemsetD32Async>(8 + 4 + 4 + 8, 8);

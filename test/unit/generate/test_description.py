@@ -23,8 +23,7 @@ SYMBOLS = {symbol: (version, per_thread) for call in API.functions
 
 
 def committed(name):
-    return [line for line in (SOURCE / name).read_text(encoding='utf-8').splitlines()
-            if not line.startswith('#')]
+    return lock.content((SOURCE / name).read_text(encoding='utf-8'))
 
 
 class Toolkit(unittest.TestCase):

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/common/worker_arguments.h"
+
+namespace cubar::host {
+
+/// What is wrong with the configuration, as "file:line: what".
+class ConfigError : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+struct VmConfig {
+    std::string name;
+    std::string socket;                ///< path: ivshmem for a VM, the local protocol if `local`
+    bool local = false;                ///< private instance (--local), no VM
+    std::uint32_t socket_mode = 0660;
+    std::string socket_group;          ///< empty: cubard's
+    std::uint64_t bar_bytes = std::uint64_t{1} << 30;
+    std::uint32_t channels = 16;
+    std::uint32_t sessions = 16;       ///< at most so many at once
+    std::uint64_t memory_quota = 0;    ///< bytes on each device; 0: none
+    std::vector<std::string> devices;  ///< indices or UUIDs in the guest's order; empty: all
+    int priority = 0;                  ///< nice value of its workers
+};
+
+enum class StoreChoice { kAuto, kSystemd, kKeeper, kNone };
+
+struct Config {
+    std::optional<Gpu> gpu;  ///< nothing: NVIDIA's where it initialises, else softgpu
+    std::string driver;      ///< path of the driver; empty: the usual place
+    std::string runtime_directory = "/run/cubar";
+    StoreChoice descriptor_store = StoreChoice::kAuto;
+    std::uint32_t first_worker_uid = 1'879'048'192;  ///< above the ranges that distributions assign
+    std::string worker_group;  ///< group that may open the GPU's device files; empty: none
+    std::vector<VmConfig> vms;
+
+    /// Reads and checks a file. Throws ConfigError.
+    static Config load(const std::string& path);
+    static Config parse(std::string_view text, std::string_view file_name);
+};
+
+/// "512 MiB", "4GiB" or plain bytes.
+std::optional<std::uint64_t> parse_bytes(std::string_view text);
+
+/// "auto" is nothing in `gpu`; false where the name is not known.
+bool parse_gpu(std::string_view name, std::optional<Gpu>& gpu);
+
+}  // namespace cubar::host

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/cubard/guest.h"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "host/cubard/ivshmem.h"
+
+namespace cubar::host {
+namespace {
+
+/// Above this no user-space address lies on x86-64 with four-level page tables.
+constexpr std::uint64_t kAddressEnd = std::uint64_t{1} << 47;
+
+transport::Descriptor new_doorbell() {
+    transport::Descriptor doorbell(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!doorbell) {
+        throw std::system_error(errno, std::generic_category(), "eventfd");
+    }
+    return doorbell;
+}
+
+std::string doorbell_name(std::size_t number) { return "doorbell." + std::to_string(number); }
+std::string worker_name(std::uint32_t number) { return "worker." + std::to_string(number); }
+
+transport::Descriptor take(Kept& kept, const std::string& name) {
+    const auto found = kept.find(name);
+    if (found == kept.end()) {
+        throw std::runtime_error("'" + name + "' was not kept");
+    }
+    return std::move(found->second);
+}
+
+std::uint32_t kept_channels(const Kept& kept) {
+    std::uint32_t doorbells = 0;
+    while (kept.contains(doorbell_name(doorbells))) {
+        ++doorbells;
+    }
+    if (doorbells < 2 || doorbells > kMaxChannels + 1) {
+        throw std::runtime_error("the doorbells were not kept");
+    }
+    return doorbells - 1;
+}
+
+MemoryPlan kept_plan(const Kept& kept) {
+    const auto memory = kept.find("memory");
+    const std::uint64_t bytes =
+        memory != kept.end() ? sealed_memory_bytes(memory->second.get()) : 0;
+    const std::uint32_t channels = kept_channels(kept);
+    if (bytes < smallest_bar(channels) || bytes > kMaxBarBytes) {
+        throw std::runtime_error("the memory was not kept as it was");
+    }
+    return {bytes, channels};
+}
+
+transport::Descriptor take_book(Kept& kept, const MemoryPlan& plan) {
+    transport::Descriptor file = take(kept, "book");
+    if (sealed_memory_bytes(file.get()) != GuestBook::bytes(plan)) {
+        throw std::runtime_error("the book does not fit the memory");
+    }
+    return file;
+}
+
+}  // namespace
+
+Guest::Guest(const VmConfig& config, WorkerSetting& setting, Ledger& ledger, const Facts& facts)
+    : config_(config),
+      setting_(setting),
+      ledger_(ledger),
+      memory_(MemoryPlan{config.bar_bytes, config.channels}),
+      book_(memory_.plan()),
+      granules_(book_.granule_owners()),
+      channels_(memory_.plan().channels) {
+    for (std::uint32_t i = 0; i <= memory_.plan().channels; ++i) {
+        doorbells_.push_back(new_doorbell());
+    }
+    memory_.begin_serving(facts, kCubardPeer, kFirstChannelPeer);
+    watch_doorbell();
+}
+
+Guest::Guest(const VmConfig& config, WorkerSetting& setting, Ledger& ledger, const Facts& facts,
+             Kept kept)
+    : config_(config),
+      setting_(setting),
+      ledger_(ledger),
+      memory_(kept_plan(kept), take(kept, "memory")),
+      book_(memory_.plan(), take_book(kept, memory_.plan())),
+      granules_(book_.granule_owners()),
+      channels_(memory_.plan().channels) {
+    for (std::uint32_t i = 0; i <= memory_.plan().channels; ++i) {
+        doorbells_.push_back(take(kept, doorbell_name(i)));
+    }
+    memory_.begin_serving(facts, kCubardPeer, kFirstChannelPeer);
+    for (std::uint32_t number = 0; number < channels_.size(); ++number) {
+        Channel& channel = channels_[number];
+        channel.session = book_.session(number);
+        if (channel.session == 0) {
+            memory_.words(number).free({});
+            continue;
+        }
+        channel.phase = Phase::kOver;
+        if (const auto pidfd = kept.find(worker_name(number)); pidfd != kept.end()) {
+            channel.worker = std::make_unique<WorkerProcess>(
+                setting_, session_name(number), std::move(pidfd->second),
+                WorkerProcess::Listener{
+                    .on_message = [](const WorkerMessage&) {},
+                    .on_end = [this, number](const std::string& how) { on_worker_end(number, how); }});
+            channel.worker->kill();
+        }
+        set_dead(number, SessionError::kHostRestarted);
+    }
+    watch_doorbell();
+    on_doorbell();  // what the guest asked while nobody was there
+}
+
+Guest::~Guest() = default;
+
+void Guest::watch_doorbell() {
+    doorbell_watch_ = setting_.loop.watch(doorbells_.front().get(), EPOLLIN,
+                                          [this](std::uint32_t) { on_doorbell(); });
+}
+
+void Guest::keep_in(DescriptorStore& store) {
+    store_ = &store;
+    const auto keep = [&](const std::string& what, int descriptor) {
+        const std::string name = config_.name + "/" + what;
+        store.keep(name, descriptor);
+        kept_names_.push_back(name);
+    };
+    keep("memory", memory_.file());
+    keep("book", book_.file());
+    for (std::size_t i = 0; i < doorbells_.size(); ++i) {
+        keep(doorbell_name(i), doorbells_[i].get());
+    }
+}
+
+void Guest::drop_from_store() {
+    if (store_ == nullptr) {
+        return;
+    }
+    for (const std::string& name : kept_names_) {
+        store_->drop(name);
+    }
+    for (std::uint32_t number = 0; number < channels_.size(); ++number) {
+        store_->drop(config_.name + "/" + worker_name(number));
+    }
+    store_ = nullptr;
+}
+
+std::string Guest::session_name(std::uint32_t number) const {
+    return config_.name + " session " + std::to_string(channels_[number].session);
+}
+
+std::uint32_t Guest::session_count() const {
+    std::uint32_t count = 0;
+    for (const Channel& channel : channels_) {
+        count += channel.phase != Phase::kFree ? 1 : 0;
+    }
+    return count;
+}
+
+// --- claims ---------------------------------------------------------------------------------------
+
+void Guest::on_doorbell() {
+    std::uint64_t rings = 0;
+    if (::read(doorbells_.front().get(), &rings, sizeof rings) < 0 && errno != EAGAIN) {
+        return;
+    }
+    for (std::uint32_t number = 0; number < channels_.size(); ++number) {
+        look_at(number);
+    }
+}
+
+void Guest::look_at(std::uint32_t number) {
+    transport::ClaimSeen claim;
+    if (!memory_.words(number).pending(claim)) {
+        return;
+    }
+    on_boot_id(claim.boot_id, number);
+    switch (claim.request) {
+        case ClaimRequest::kClaim:
+            on_claim(number, claim);
+            break;
+        case ClaimRequest::kRelease:
+            begin_release(number, claim);
+            break;
+        default:
+            break;  // no library asks for this; whoever did gets no answer
+    }
+}
+
+void Guest::on_boot_id(const std::array<std::uint64_t, 2>& boot_id, std::uint32_t except) {
+    if (boot_id == boot_id_) {
+        return;
+    }
+    boot_id_ = boot_id;
+    for (std::uint32_t number = 0; number < channels_.size(); ++number) {
+        const Channel& channel = channels_[number];
+        if (channel.phase != Phase::kFree && channel.claim.boot_id != boot_id) {
+            spdlog::info("{}: the guest was booted again; released", session_name(number));
+            begin_release(number, number == except ? transport::ClaimSeen{} : channel.claim);
+        }
+    }
+}
+
+void Guest::on_claim(std::uint32_t number, const transport::ClaimSeen& claim) {
+    Channel& channel = channels_[number];
+    switch (channel.phase) {
+        case Phase::kFree:
+            start_session(number, claim);
+            break;
+        case Phase::kOver:
+            begin_release(number, channel.claim);
+            [[fallthrough]];
+        case Phase::kReleasing:
+            if (channel.phase == Phase::kFree) {
+                start_session(number, claim);
+            } else {
+                channel.again = true;
+                channel.next = claim;
+            }
+            break;
+        case Phase::kStarting:
+        case Phase::kServing:
+            // Somebody else's, as far as cubard knows. The claimer gets no answer and takes another
+            // channel; the session that runs is not ended by a stranger's word.
+            break;
+    }
+}
+
+SessionError Guest::check(const transport::ClaimSeen& claim) const {
+    if (claim.protocol_version == 0 || claim.protocol_version > kProtocolVersion) {
+        return SessionError::kProtocol;
+    }
+    const std::uint64_t arena = memory_.plan().arena_bytes();
+    if (claim.arena_address % kPageBytes != 0 || claim.arena_address > kAddressEnd - arena) {
+        return SessionError::kAddressTaken;
+    }
+    return session_count() >= config_.sessions ? SessionError::kQuota : SessionError::kNone;
+}
+
+void Guest::start_session(std::uint32_t number, const transport::ClaimSeen& claim) {
+    Channel& channel = channels_[number];
+    if (const SessionError error = check(claim); error != SessionError::kNone) {
+        spdlog::info("{}: process {} gets no session: {}", config_.name, claim.pid,
+                     error == SessionError::kQuota ? "all sessions that the VM may have are taken"
+                     : error == SessionError::kProtocol
+                         ? "it speaks a protocol that this cubard does not"
+                         : "it asks for the arena at an impossible address");
+        // Nothing was claimed: what the claimer releases is free already.
+        memory_.words(number).refuse(claim, error);
+        return;
+    }
+    channel = Channel{.phase = Phase::kStarting, .session = ++book_.last_session(), .claim = claim};
+    book_.session(number) = channel.session;
+    memory_.words(number).accept(claim, channel.session);
+    try {
+        channel.worker = std::make_unique<WorkerProcess>(
+            setting_, session_name(number), config_.devices, config_.priority,
+            WorkerProcess::Listener{
+                .on_message =
+                    [this, number](const WorkerMessage& message) { on_message(number, message); },
+                .on_end = [this, number](const std::string& how) { on_worker_end(number, how); }});
+    } catch (const std::system_error& error) {
+        spdlog::error("{}: no worker could be started: {}", session_name(number), error.what());
+        channel.phase = Phase::kOver;
+        set_dead(number, SessionError::kWorkerDied);
+        return;
+    }
+    spdlog::info("{}: process {} has channel {}, worker {}", session_name(number), claim.pid,
+                 number, channel.worker->pid());
+    if (store_ != nullptr) {
+        store_->keep(config_.name + "/" + worker_name(number), channel.worker->pidfd());
+    }
+    const MemoryPlan& plan = memory_.plan();
+    channel.worker->assign({.channel = number,
+                            .session_id = channel.session,
+                            .arena_address = claim.arena_address,
+                            .channel_offset = plan.channel_offset(number),
+                            .arena_offset = plan.arena_offset(),
+                            .arena_bytes = plan.arena_bytes()},
+                           memory_.file(), doorbells_[number + 1].get());
+}
+
+void Guest::begin_release(std::uint32_t number, const transport::ClaimSeen& claim) {
+    Channel& channel = channels_[number];
+    channel.release = claim;
+    if (channel.phase == Phase::kFree) {
+        memory_.words(number).free(claim);
+        return;
+    }
+    memory_.words(number).releasing(claim);
+    if (channel.phase == Phase::kReleasing) {
+        return;
+    }
+    channel.phase = Phase::kReleasing;
+    if (channel.worker) {
+        channel.worker->release();
+    } else {
+        finish_release(number);
+    }
+}
+
+void Guest::finish_release(std::uint32_t number) {
+    Channel& channel = channels_[number];
+    granules_.drop(channel.session);
+    book_.session(number) = 0;
+    spdlog::info("{}: released", session_name(number));
+    const Channel old = std::exchange(channel, Channel{});
+    memory_.words(number).free(old.release);
+    if (old.again && !on_empty_) {
+        start_session(number, old.next);
+    }
+}
+
+// --- workers --------------------------------------------------------------------------------------
+
+HostMessage answer_worker(Ledger& ledger, GranuleLedger& granules, SessionId session,
+                          const WorkerMessage& message) {
+    HostMessage answer{.kind = HostSays::kAnswer, .number = message.number};
+    switch (message.kind) {
+        case WorkerSays::kCharge:
+            answer.verdict = ledger.charge(session, message.device, message.bytes);
+            break;
+        case WorkerSays::kCredit:
+            answer.verdict = ledger.credit(session, message.device, message.bytes);
+            break;
+        case WorkerSays::kUsage:
+            if (message.device < ledger.device_count()) {
+                answer.usage = ledger.usage(message.device);
+            } else {
+                answer.verdict = Verdict::kNoDevice;
+            }
+            break;
+        case WorkerSays::kLease:
+            if (!granules.lease(session, message.bytes, answer.first_granule)) {
+                answer.verdict = Verdict::kNoArena;
+            }
+            break;
+        case WorkerSays::kReturn:
+            answer.verdict = granules.give_back(session, message.first, message.bytes);
+            break;
+        case WorkerSays::kReady:
+        case WorkerSays::kRefused:
+            answer.verdict = Verdict::kNotYours;
+            break;
+    }
+    return answer;
+}
+
+void Guest::on_message(std::uint32_t number, const WorkerMessage& message) {
+    Channel& channel = channels_[number];
+    switch (message.kind) {
+        case WorkerSays::kReady:
+            if (channel.phase == Phase::kStarting) {
+                channel.phase = Phase::kServing;
+                memory_.words(number).ready();
+                memory_.wake_sleepers(number);
+            }
+            break;
+        case WorkerSays::kRefused:
+            if (channel.phase == Phase::kStarting) {
+                channel.phase = Phase::kOver;
+                channel.refused = true;
+                memory_.words(number).fail_to_start(static_cast<SessionError>(message.value));
+                memory_.wake_sleepers(number);
+            }
+            break;
+        default:
+            channel.worker->answer(answer_worker(ledger_, granules_, channel.session, message));
+            break;
+    }
+}
+
+void Guest::on_worker_end(std::uint32_t number, const std::string& how) {
+    Channel& channel = channels_[number];
+    const std::unique_ptr<WorkerProcess> ended = std::move(channel.worker);
+    ledger_.drop(channel.session);
+    if (store_ != nullptr) {
+        store_->drop(config_.name + "/" + worker_name(number));
+    }
+    if (channel.phase == Phase::kReleasing) {
+        finish_release(number);
+    } else if (channel.phase != Phase::kOver) {
+        spdlog::warn("{}: the worker ended by {}", session_name(number), how);
+        set_dead(number, SessionError::kWorkerDied);
+    }
+    if (on_empty_) {
+        end(std::move(on_empty_));
+    }
+}
+
+void Guest::set_dead(std::uint32_t number, SessionError error) {
+    channels_[number].phase = Phase::kOver;
+    memory_.words(number).dead(error);
+    memory_.wake_sleepers(number);
+}
+
+// --- ends -----------------------------------------------------------------------------------------
+
+void Guest::stop(SessionError error) {
+    memory_.end_serving();
+    for (std::uint32_t number = 0; number < channels_.size(); ++number) {
+        Channel& channel = channels_[number];
+        if (channel.phase == Phase::kStarting || channel.phase == Phase::kServing) {
+            set_dead(number, error);
+        }
+        if (channel.worker) {
+            channel.worker->kill();
+        }
+    }
+}
+
+void Guest::end(std::function<void()> on_empty) {
+    bool empty = true;
+    for (const Channel& channel : channels_) {
+        if (channel.worker) {
+            channel.worker->kill();
+            empty = false;
+        }
+    }
+    doorbell_watch_.reset();
+    on_empty_ = std::move(on_empty);
+    if (empty) {
+        const auto callback = std::exchange(on_empty_, nullptr);
+        callback();
+    }
+}
+
+void Guest::client_ended(std::uint32_t pid) {
+    for (std::uint32_t number = 0; number < channels_.size(); ++number) {
+        const Channel& channel = channels_[number];
+        if (channel.phase == Phase::kFree || channel.phase == Phase::kReleasing) {
+            continue;
+        }
+        // The channel's lock tells, unless it is still in the hands of a child; then the number of
+        // the process does.
+        struct flock lock {};
+        lock.l_type = F_WRLCK;
+        lock.l_whence = SEEK_SET;
+        lock.l_start = number;
+        lock.l_len = 1;
+        const bool abandoned =
+            ::fcntl(memory_.file(), F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+        if (abandoned || channel.claim.pid == pid) {
+            begin_release(number, channel.claim);
+        }
+    }
+}
+
+}  // namespace cubar::host

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// cubard: offers the host's GPU to virtual machines, one worker process per guest process.
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "host/cubard/config.h"
+#include "host/cubard/descriptor_store.h"
+#include "host/cubard/event_loop.h"
+#include "host/cubard/probe.h"
+#include "host/cubard/vm.h"
+
+namespace cubar::host {
+namespace {
+
+struct Options {
+    std::string config = "/etc/cubar/cubard.toml";
+    bool check = false;
+    std::string local;
+    bool remove_directory = false;
+    std::string gpu;
+    std::string driver;
+    std::string worker;
+    std::string bar = "16 GiB";
+    std::uint32_t channels = kMaxChannels;
+    std::uint32_t sessions = kMaxChannels;
+    std::string memory;
+};
+
+constexpr int kBadConfiguration = 2;
+
+void set_up_log() {
+    auto log = spdlog::stderr_color_st("cubard");
+    // The journal knows time and process; for it the level goes where systemd looks.
+    log->set_pattern(std::getenv("JOURNAL_STREAM") != nullptr ? "%l: %v"
+                                                              : "%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+    spdlog::set_default_logger(std::move(log));
+}
+
+VmConfig local_vm(const Options& options) {
+    VmConfig vm{.name = "local", .socket = options.local, .local = true, .socket_mode = 0600};
+    vm.channels = options.channels;
+    vm.sessions = options.sessions;
+    const auto bar = parse_bytes(options.bar);
+    if (!bar || !std::has_single_bit(*bar) || *bar > kMaxBarBytes || *bar < smallest_bar(vm.channels)) {
+        throw ConfigError("--bar: must be a power of two, at least " +
+                          std::to_string(smallest_bar(vm.channels) >> 20) + " MiB for " +
+                          std::to_string(vm.channels) + " channels");
+    }
+    vm.bar_bytes = *bar;
+    if (!options.memory.empty()) {
+        const auto quota = parse_bytes(options.memory);
+        if (!quota) {
+            throw ConfigError("--memory: must be a size such as \"4 GiB\"");
+        }
+        vm.memory_quota = *quota;
+    }
+    return vm;
+}
+
+Config configuration(const Options& options) {
+    Config config;
+    if (options.local.empty()) {
+        config = Config::load(options.config);
+    } else {
+        config.descriptor_store = StoreChoice::kNone;
+        config.vms.push_back(local_vm(options));
+    }
+    if (!options.gpu.empty() && !parse_gpu(options.gpu, config.gpu)) {
+        throw ConfigError("--gpu: must be auto, soft, nvidia or null");
+    }
+    if (!options.driver.empty()) {
+        config.driver = options.driver;
+    }
+    return config;
+}
+
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/// What the store has, by VM.
+std::map<std::string, Kept> by_vm(Kept kept) {
+    std::map<std::string, Kept> result;
+    for (auto& [name, descriptor] : kept) {
+        const std::size_t slash = name.find('/');
+        if (slash != std::string::npos) {
+            result[name.substr(0, slash)].insert_or_assign(name.substr(slash + 1),
+                                                           std::move(descriptor));
+        }
+    }
+    return result;
+}
+
+void log_driver(const DriverChoice& choice) {
+    spdlog::info("GPU: {} ({}), since {}", gpu_name(choice.program.gpu), choice.program.driver,
+                 choice.reason);
+    std::string missing;
+    for (const std::string& what : choice.isolation.missing) {
+        missing += (missing.empty() ? "" : ", ") + what;
+    }
+    if (!missing.empty()) {
+        spdlog::warn("workers run without: {}", missing);
+    }
+}
+
+/// systemd's watchdog, if it asked for one.
+std::unique_ptr<Timer> start_watchdog(EventLoop& loop) {
+    std::uint64_t microseconds = 0;
+    if (::sd_watchdog_enabled(0, &microseconds) <= 0) {
+        return nullptr;
+    }
+    auto result = std::make_unique<Timer>(loop, [] { ::sd_notify(0, "WATCHDOG=1"); });
+    result->repeat(std::chrono::milliseconds{std::max<std::uint64_t>(microseconds / 2000, 1)});
+    return result;
+}
+
+void serve(const Config& config, const std::string& worker) {
+    EventLoop loop;
+    sigset_t signals;
+    ::sigemptyset(&signals);
+    for (const int number : {SIGTERM, SIGINT}) {
+        ::sigaddset(&signals, number);
+    }
+    ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+    const transport::Descriptor signal_fd(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    const EventLoop::Watch signal_watch =
+        loop.watch(signal_fd.get(), EPOLLIN, [&loop](std::uint32_t) { loop.stop(); });
+
+    Places places = Places::find();
+    if (!worker.empty()) {
+        places.worker = worker;
+    }
+    DriverChoice choice = choose_driver(config, places);
+    log_driver(choice);
+    WorkerSetting setting{loop, std::move(choice.program), std::move(choice.isolation), {}};
+    if (config.descriptor_store != StoreChoice::kNone &&
+        ::mkdir(config.runtime_directory.c_str(), 0755) != 0 && errno != EEXIST) {
+        throw std::system_error(errno, std::generic_category(), config.runtime_directory);
+    }
+    const auto store =
+        open_descriptor_store(config.descriptor_store, config.runtime_directory, places.keeper);
+    if (config.descriptor_store != StoreChoice::kNone) {
+        spdlog::info("guests are kept across a restart by {}", store->description());
+    }
+    std::map<std::string, Kept> kept = by_vm(store->take_back());
+    std::map<std::vector<std::string>, Facts> facts;
+    std::list<Vm> vms;
+    for (const VmConfig& vm : config.vms) {
+        if (!facts.contains(vm.devices)) {
+            const ProbeResult probe = probe_driver(setting.program, setting.isolation, vm.devices);
+            if (!probe.facts) {
+                throw std::runtime_error(vm.name + ": " + probe.reason);
+            }
+            facts.emplace(vm.devices, *probe.facts);
+        }
+        vms.emplace_back(vm, setting, facts.at(vm.devices), *store, std::move(kept[vm.name]));
+        kept.erase(vm.name);
+    }
+    for (const auto& [vm, descriptors] : kept) {
+        spdlog::warn("{}: is not configured any more; its guest is let go", vm);
+        for (const auto& [name, descriptor] : descriptors) {
+            store->drop(vm + "/" + name);
+        }
+    }
+    const auto watchdog = start_watchdog(loop);
+    ::sd_notify(0, "READY=1");
+    loop.run();
+    ::sd_notify(0, "STOPPING=1");
+    spdlog::info("stopping");
+    for (Vm& vm : vms) {
+        vm.stop();
+    }
+}
+
+}  // namespace
+}  // namespace cubar::host
+
+int main(int count, char** arguments) {
+    using namespace cubar::host;
+    Options options;
+    CLI::App app{"Offers this host's GPU to virtual machines."};
+    app.set_version_flag("--version", std::string("cubard ") + CUBAR_VERSION);
+    app.add_option("--config", options.config, "configuration file")->capture_default_str();
+    app.add_flag("--check", options.check, "check the configuration and end");
+    app.add_option("--gpu", options.gpu, "auto, soft, nvidia or null");
+    app.add_option("--driver", options.driver, "path of the libcuda.so.1 that workers load");
+    app.add_option("--worker", options.worker, "path of the worker program, if not the usual one");
+    auto* local = app.add_option("--local", options.local, "serve programs of this machine at this "
+                                                           "socket, without any configuration");
+    app.add_option("--bar", options.bar, "size of the memory")->needs(local)->capture_default_str();
+    app.add_option("--channels", options.channels, "number of channels")
+        ->needs(local)->check(CLI::Range(1U, static_cast<unsigned>(cubar::kMaxChannels)));
+    app.add_option("--sessions", options.sessions, "sessions at once")
+        ->needs(local)->check(CLI::Range(1U, static_cast<unsigned>(cubar::kMaxChannels)));
+    app.add_option("--memory", options.memory, "quota of GPU memory")->needs(local);
+    app.add_flag("--remove-directory", options.remove_directory,
+                 "at the end, remove the directory that the socket was in")->needs(local);
+    CLI11_PARSE(app, count, arguments);
+    set_up_log();
+    raise_descriptor_limit();
+    int result = 0;
+    try {
+        const Config config = configuration(options);
+        if (!options.check) {
+            serve(config, options.worker);
+        }
+    } catch (const ConfigError& error) {
+        spdlog::error("{}", error.what());
+        result = kBadConfiguration;
+    } catch (const std::exception& error) {
+        spdlog::error("{}", error.what());
+        result = 1;
+    }
+    if (options.remove_directory) {
+        ::rmdir(options.local.substr(0, options.local.rfind('/')).c_str());
+    }
+    return result;
+}

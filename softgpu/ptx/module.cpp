@@ -16,8 +16,8 @@ struct Module::Names {
     };
     struct Hash {
         using is_transparent = void;
-        std::size_t operator()(std::string_view text) const {
-            return std::hash<std::string_view>()(text);
+        std::size_t operator()(std::string_view name) const {
+            return std::hash<std::string_view>()(name);
         }
     };
     std::unordered_map<std::string, Symbol, Hash, std::equal_to<>> symbols;

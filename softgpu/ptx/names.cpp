@@ -2,6 +2,7 @@
 #include "softgpu/ptx/names.h"
 
 #include <array>
+#include <iterator>
 #include <unordered_map>
 
 namespace cubar::softgpu::ptx {
@@ -9,10 +10,11 @@ namespace {
 
 #define CUBAR_PTX_TEXT(name, text, ...) std::string_view(text),
 
-constexpr std::array kOpcodeNames{CUBAR_PTX_OPCODES(CUBAR_PTX_TEXT)};
-constexpr std::array kModifierNames{CUBAR_PTX_MODIFIERS(CUBAR_PTX_TEXT)};
-constexpr std::array kTypeNames{std::string_view(), CUBAR_PTX_TYPES(CUBAR_PTX_TEXT)};
-constexpr std::array kSpecialNames{std::string_view(), CUBAR_PTX_SPECIALS(CUBAR_PTX_TEXT)};
+constexpr std::string_view kOpcodeNames[] = {CUBAR_PTX_OPCODES(CUBAR_PTX_TEXT)};
+constexpr std::string_view kModifierNames[] = {CUBAR_PTX_MODIFIERS(CUBAR_PTX_TEXT)};
+constexpr std::string_view kTypeNames[] = {std::string_view(), CUBAR_PTX_TYPES(CUBAR_PTX_TEXT)};
+constexpr std::string_view kSpecialNames[] = {std::string_view(),
+                                              CUBAR_PTX_SPECIALS(CUBAR_PTX_TEXT)};
 
 #undef CUBAR_PTX_TEXT
 
@@ -23,17 +25,16 @@ struct Traits {
     char kind;
 };
 
-constexpr std::array kTypeTraits{Traits{0, ' '}, CUBAR_PTX_TYPES(CUBAR_PTX_TRAITS)};
-constexpr std::array kSpecialTraits{Traits{0, ' '}, CUBAR_PTX_SPECIALS(CUBAR_PTX_TRAITS)};
+constexpr Traits kTypeTraits[] = {Traits{0, ' '}, CUBAR_PTX_TYPES(CUBAR_PTX_TRAITS)};
+constexpr Traits kSpecialTraits[] = {Traits{0, ' '}, CUBAR_PTX_SPECIALS(CUBAR_PTX_TRAITS)};
 
 #undef CUBAR_PTX_TRAITS
 
-static_assert(kOpcodeNames.size() == static_cast<std::size_t>(Opcode::kCount));
-static_assert(kModifierNames.size() == static_cast<std::size_t>(Modifier::kCount));
+static_assert(std::size(kOpcodeNames) == static_cast<std::size_t>(Opcode::kCount));
+static_assert(std::size(kModifierNames) == static_cast<std::size_t>(Modifier::kCount));
 
 template <typename Value, std::size_t size>
-std::unordered_map<std::string_view, Value> invert(
-    const std::array<std::string_view, size>& names) {
+std::unordered_map<std::string_view, Value> invert(const std::string_view (&names)[size]) {
     std::unordered_map<std::string_view, Value> map;
     for (std::size_t i = 0; i < size; ++i) {
         if (!names[i].empty()) map.emplace(names[i], static_cast<Value>(i));

@@ -124,7 +124,8 @@ def works(bench):
     expect(job.code == 0, f"exit code {job.code}: {job.output()[-300:]} {job.errors()[-300:]}")
 
 
-OURS = "$(dirname $(grep -l 0x1af4 $(dirname $(ls -d /sys/bus/pci/devices/*/resource2 | tail -1))/vendor))"
+# Our device stands behind the foreign one; no other device of the guest has a BAR2.
+OURS = "$(dirname $(ls -d /sys/bus/pci/devices/*/resource2 | tail -1))"
 
 
 def unreadable_files(bench):

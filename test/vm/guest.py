@@ -39,12 +39,9 @@ class Job:
             try:
                 line = self.lines.get(timeout=max(0, deadline - time.monotonic()))
             except queue.Empty:
-                raise GuestError(f"job {self.name} did not say '{wanted}' in {limit} s: "
-                                 f"{self.output().decode(errors='replace')[-500:]} "
-                                 f"{self.errors()[-500:]}") from None
+                raise GuestError(f"no '{wanted}' in {limit} s\n{self.said()}") from None
             if line is None:
-                raise GuestError(f"job {self.name} ended with {self.code} before '{wanted}': "
-                                 f"{self.errors()[-500:]}")
+                raise GuestError(f"ended with {self.code} before '{wanted}'\n{self.said()}")
             if line.startswith(wanted):
                 return line
 
@@ -59,6 +56,10 @@ class Job:
 
     def errors(self):
         return self._result("err").decode(errors="replace")
+
+    def said(self, characters=600):
+        """The end of what it wrote, for a message."""
+        return (self.output().decode(errors="replace")[-characters:] + self.errors()[-characters:])
 
     def _result(self, kind):
         path = self.guest.share / "results" / f"{self.name}.{kind}"
@@ -77,10 +78,11 @@ class Guest:
         self.console_path = self.directory / "console.log"
         self.command = [
             "qemu-system-x86_64", *MACHINE, "-kernel", str(vmlinux), "-initrd", str(initramfs),
-            "-append", f"console=ttyS0 quiet panic=-1 {append}",
+            "-append", f"console=ttyS0 quiet {append}",
             "-serial", f"file:{self.console_path}",
             "-chardev", f"socket,id=control,path={self.control_path},server=on,wait=off",
-            "-device", "isa-serial,chardev=control",
+            "-device", "virtio-serial-pci,id=ports",
+            "-device", "virtserialport,bus=ports.0,nr=1,chardev=control,name=control",
             "-virtfs", f"local,path={self.share},mount_tag=host,security_model=none",
             *devices,
         ]
@@ -134,7 +136,7 @@ class Guest:
     def send(self, line):
         self.connection.sendall(line.encode() + b"\n")
 
-    def wait_ready(self, limit=120):
+    def wait_ready(self, limit=60):
         """Waits until the guest serves jobs; the seconds that its kernel had been up by then."""
         try:
             uptime = self.ready.get(timeout=limit)

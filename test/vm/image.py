@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-MODULES = ("virtio_pci", "9pnet_virtio", "9p")
+MODULES = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p")
 RUNTIME = ("libc.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0",
            "libgcc_s.so.1", "libstdc++.so.6", "ld-linux-x86-64.so.2")
 ETC = {
@@ -74,7 +74,8 @@ def kernel(cache):
     """The paths of vmlinux and of the directory of its modules, made once per kernel package."""
     cache.mkdir(parents=True, exist_ok=True)
     package = download_kernel(cache)
-    directory = cache / package.name.split("_")[0]
+    # The modules' names are part of the key: a cache made for other modules does not serve.
+    directory = cache / "-".join([package.name.split("_")[0], *MODULES])
     vmlinux = directory / "vmlinux"
     if not vmlinux.exists():
         unpacked = cache / "unpacked"

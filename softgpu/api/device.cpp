@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "softgpu/api/entry.h"
@@ -33,18 +34,23 @@ void copy_text(char* destination, int size, const std::string& text) {
     destination[length] = '\0';
 }
 
+struct PciAddress {
+    unsigned domain = 0;
+    unsigned bus = 0;
+    unsigned slot = 0;
+    unsigned function = 0;
+};
+
 /// "0000:01:00.0", "0000:01:00" or "01:00.0", in hexadecimal.
-bool parse_bus_id(const char* text, int& domain, int& bus, int& slot) {
-    unsigned parts[4] = {};
-    if (std::sscanf(text, "%x:%x:%x.%x", &parts[0], &parts[1], &parts[2], &parts[3]) < 3) {
-        parts[0] = 0;
-        parts[3] = 0;
-        if (std::sscanf(text, "%x:%x.%x", &parts[1], &parts[2], &parts[3]) < 2) return false;
-    }
-    domain = static_cast<int>(parts[0]);
-    bus = static_cast<int>(parts[1]);
-    slot = static_cast<int>(parts[2]);
-    return parts[3] == 0;
+std::optional<PciAddress> parse_bus_id(const char* text) {
+    PciAddress address;
+    if (std::sscanf(text, "%x:%x:%x.%x", &address.domain, &address.bus, &address.slot,
+                    &address.function) >= 3)
+        return address;
+    address = {};
+    if (std::sscanf(text, "%x:%x.%x", &address.bus, &address.slot, &address.function) >= 2)
+        return address;
+    return std::nullopt;
 }
 
 }  // namespace
@@ -132,14 +138,14 @@ CUBAR_EXPORT CUresult CUDAAPI cuDeviceGetPCIBusId(char* text, int size, CUdevice
 CUBAR_EXPORT CUresult CUDAAPI cuDeviceGetByPCIBusId(CUdevice* handle, const char* text) {
     return entry(__func__, [&](Driver& driver) {
         require_value(handle != nullptr && text != nullptr, "a null pointer");
-        int domain = 0;
-        int bus = 0;
-        int slot = 0;
-        require_value(parse_bus_id(text, domain, bus, slot), "not a PCI address");
+        const auto wanted = parse_bus_id(text);
+        require_value(wanted.has_value(), "not a PCI address");
         for (CUdevice ordinal = 0; ordinal < driver.device_count(); ++ordinal) {
             const auto& identity = driver.device(ordinal).identity();
-            if (identity.pci_domain == domain && identity.pci_bus == bus &&
-                identity.pci_device == slot) {
+            if (static_cast<unsigned>(identity.pci_domain) == wanted->domain &&
+                static_cast<unsigned>(identity.pci_bus) == wanted->bus &&
+                static_cast<unsigned>(identity.pci_device) == wanted->slot &&
+                wanted->function == 0) {
                 *handle = ordinal;
                 return;
             }

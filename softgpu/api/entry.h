@@ -54,6 +54,7 @@ CUresult guarded(const char* function, Body body) noexcept {
 template <class Body>
 CUresult entry(const char* function, Body body) noexcept {
     Driver* driver = Driver::instance();
+    CUBAR_LOG(kDebug, "softgpu: %s", function);
     if (driver == nullptr) return CUDA_ERROR_NOT_INITIALIZED;
     return guarded(function, [&] { return body(*driver); });
 }

@@ -2,7 +2,6 @@
 #define __CUDA_API_VERSION_INTERNAL
 #include <cuda.h>
 
-#include <optional>
 #include <span>
 
 #include "softgpu/api/entry.h"
@@ -19,8 +18,16 @@ using device::LaunchRequest;
 
 namespace {
 
-void launch(Driver& driver, CUfunction function, const LaunchRequest& request, CUstream stream) {
+/// What the runtime calls cudaErrorInvalidConfiguration. cuda.h has no name for it, yet cudart 13
+/// hands on what the driver returns, and programs see this error for impossible dimensions; those
+/// that launch a CUfunction themselves see CUDA_ERROR_INVALID_VALUE, as documented. The runtime
+/// launches CUkernels.
+constexpr auto kInvalidConfiguration = static_cast<CUresult>(9);
+
+void launch(Driver& driver, CUfunction function, LaunchRequest request, CUstream stream) {
     require(function != nullptr, CUDA_ERROR_INVALID_HANDLE, "a null function");
+    if (device::handle_is(device::HandleKind::kKernel, function))
+        request.bad_dimensions = kInvalidConfiguration;
     const api::StreamPlace place = api::stream_of_current(driver, stream);
     device::FunctionRef found = api::function_of(driver, *place.context, function);
     require(found->context() == place.context->handle(), CUDA_ERROR_INVALID_HANDLE,
@@ -33,18 +40,13 @@ void launch(Driver& driver, CUfunction function, const LaunchRequest& request, C
     place.context->require_healthy();
 }
 
-/// What the attributes of a launch come to.
-struct Attributes {
+/// Checks the attributes of a launch. True if it is a cooperative one.
+bool read_cooperative(std::span<const CUlaunchAttribute> attributes) {
     bool cooperative = false;
-    std::optional<CUevent> event;
-};
-
-Attributes read(std::span<const CUlaunchAttribute> attributes) {
-    Attributes result;
     for (const CUlaunchAttribute& attribute : attributes) {
         const CUlaunchAttributeValue& value = attribute.value;
         switch (attribute.id) {
-            case CU_LAUNCH_ATTRIBUTE_COOPERATIVE: result.cooperative = value.cooperative != 0; break;
+            case CU_LAUNCH_ATTRIBUTE_COOPERATIVE: cooperative = value.cooperative != 0; break;
             case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
                 require(value.clusterDim.x <= 1 && value.clusterDim.y <= 1 &&
                             value.clusterDim.z <= 1,
@@ -67,7 +69,7 @@ Attributes read(std::span<const CUlaunchAttribute> attributes) {
             default: throw api::Error(CUDA_ERROR_INVALID_VALUE, "no such launch attribute");
         }
     }
-    return result;
+    return cooperative;
 }
 
 }  // namespace
@@ -89,14 +91,14 @@ CUBAR_EXPORT CUresult CUDAAPI cuLaunchKernelEx(const CUlaunchConfig* config, CUf
     return entry(__func__, [&](Driver& driver) {
         require_value(config != nullptr, "a null pointer");
         require_value(config->numAttrs == 0 || config->attrs != nullptr, "a null pointer");
-        const Attributes attributes = read(std::span(config->attrs, config->numAttrs));
+        const bool cooperative = read_cooperative(std::span(config->attrs, config->numAttrs));
         launch(driver, function,
                {{config->gridDimX, config->gridDimY, config->gridDimZ},
                 {config->blockDimX, config->blockDimY, config->blockDimZ},
                 config->sharedMemBytes,
                 parameters,
                 extra,
-                attributes.cooperative},
+                cooperative},
                config->hStream);
     });
 }

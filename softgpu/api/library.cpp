@@ -8,6 +8,7 @@
 #include "softgpu/api/entry.h"
 #include "softgpu/api/function_handle.h"
 #include "softgpu/api/jit_options.h"
+#include "softgpu/device/current.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -111,6 +112,8 @@ CUBAR_EXPORT CUresult CUDAAPI cuLibraryUnload(CUlibrary handle) {
                 driver.withdraw(*module);
             }
         }
+        // Reset since then, it is retained no more.
+        if (library->retains_primary && driver.primary_state(0).active) driver.release_primary(0);
     });
 }
 
@@ -160,12 +163,9 @@ CUBAR_EXPORT CUresult CUDAAPI cuLibraryGetModule(CUmodule* module, CUlibrary han
 
 namespace {
 
-void get_variable(Driver& driver, CUdeviceptr* address, std::size_t* size, CUlibrary handle,
-                  const char* name) {
-    require_value(name != nullptr && (address != nullptr || size != nullptr), "an argument");
-    const LibraryRef library = library_of(driver, handle);
-    const auto module = driver.current_healthy()->module_of(library);
-    const auto* variable = module->program()->variable(name);
+void get_variable(device::Context& context, const LibraryRef& library, CUdeviceptr* address,
+                  std::size_t* size, const char* name) {
+    const auto* variable = context.module_of(library)->program()->variable(name);
     require(variable != nullptr, CUDA_ERROR_NOT_FOUND, "the library has no such variable");
     if (address != nullptr) *address = variable->address;
     if (size != nullptr) *size = variable->size;
@@ -176,15 +176,25 @@ void get_variable(Driver& driver, CUdeviceptr* address, std::size_t* size, CUlib
 CUBAR_EXPORT CUresult CUDAAPI cuLibraryGetGlobal(CUdeviceptr* address, size_t* size,
                                                  CUlibrary library, const char* name) {
     return entry(__func__, [&](Driver& driver) {
-        get_variable(driver, address, size, library, name);
+        require_value(name != nullptr && (address != nullptr || size != nullptr), "an argument");
+        get_variable(*driver.current_healthy(), library_of(driver, library), address, size, name);
     });
 }
 
-// A __managed__ variable lies, as all do, where host and device see it at one address.
+// A __managed__ variable lies, as all do, where host and device see it at one address. The runtime
+// asks for it before any context is there: then it is the one of the first device's primary context,
+// which the library keeps alive from then on.
 CUBAR_EXPORT CUresult CUDAAPI cuLibraryGetManaged(CUdeviceptr* address, size_t* size,
                                                   CUlibrary library, const char* name) {
     return entry(__func__, [&](Driver& driver) {
-        get_variable(driver, address, size, library, name);
+        require_value(name != nullptr && (address != nullptr || size != nullptr), "an argument");
+        const LibraryRef owner = library_of(driver, library);
+        const CUcontext current = device::this_thread().current();
+        if (current == nullptr && !owner->retains_primary.exchange(true)) driver.retain_primary(0);
+        const CUcontext home = current != nullptr ? current : driver.primary_handle(0);
+        const ContextRef context = driver.find_context(home);
+        require(context != nullptr, CUDA_ERROR_CONTEXT_IS_DESTROYED, "the context has ended");
+        get_variable(*context, owner, address, size, name);
     });
 }
 

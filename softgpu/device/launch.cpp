@@ -15,18 +15,23 @@
 namespace cubar::softgpu::device {
 namespace {
 
-void check_dimensions(const exec::Dim3& grid, const exec::Dim3& block) {
-    require_value(grid.x != 0 && grid.y != 0 && grid.z != 0, "an empty grid");
-    require_value(block.x != 0 && block.y != 0 && block.z != 0, "an empty block");
-    require_value(grid.x <= Architecture::kMaxGrid[0] && grid.y <= Architecture::kMaxGrid[1] &&
-                      grid.z <= Architecture::kMaxGrid[2],
-                  "the grid is too large");
+void check_dimensions(const LaunchRequest& request) {
+    const auto check = [&](bool right, const char* reason) {
+        require(right, request.bad_dimensions, reason);
+    };
+    const exec::Dim3& grid = request.grid;
+    const exec::Dim3& block = request.block;
+    check(grid.x != 0 && grid.y != 0 && grid.z != 0, "an empty grid");
+    check(block.x != 0 && block.y != 0 && block.z != 0, "an empty block");
+    check(grid.x <= Architecture::kMaxGrid[0] && grid.y <= Architecture::kMaxGrid[1] &&
+              grid.z <= Architecture::kMaxGrid[2],
+          "the grid is too large");
     const auto fits = [](std::uint32_t dimension, int axis) {
         return dimension <= static_cast<std::uint32_t>(Architecture::kMaxBlock[axis]);
     };
-    require_value(fits(block.x, 0) && fits(block.y, 1) && fits(block.z, 2) &&
-                      block.count() <= Architecture::kThreadsPerBlock,
-                  "the block is too large");
+    check(fits(block.x, 0) && fits(block.y, 1) && fits(block.z, 2) &&
+              block.count() <= Architecture::kThreadsPerBlock,
+          "the block is too large");
 }
 
 void check_resources(const Function& function, const LaunchRequest& request) {
@@ -107,7 +112,7 @@ CUresult error_of(exec::FaultKind kind) {
 PreparedLaunch::PreparedLaunch(const Context& context, FunctionRef function,
                                const LaunchRequest& request)
     : function_(std::move(function)) {
-    check_dimensions(request.grid, request.block);
+    check_dimensions(request);
     function_->prepare();
     check_resources(*function_, request);
     parameters_ = pack(function_->info(), request);

@@ -21,6 +21,8 @@ struct LaunchRequest {
     void** parameters = nullptr;  ///< one pointer per parameter
     void** extra = nullptr;       ///< or the whole buffer
     bool cooperative = false;
+    /// What dimensions that no device can have come to; see api/launch.cpp.
+    CUresult bad_dimensions = CUDA_ERROR_INVALID_VALUE;
 };
 
 /// A launch that CUDA would accept: everything that it needs, owned.

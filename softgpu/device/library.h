@@ -3,6 +3,7 @@
 
 #include <cuda.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -73,6 +74,8 @@ public:
     std::string take_log();
 
     CUlibrary handle = nullptr;
+    /// Holds a reference to the first device's primary context.
+    std::atomic<bool> retains_primary = false;
 
 private:
     void index();

@@ -26,7 +26,7 @@ constexpr int registers_for(int threads) {
 
 std::shared_ptr<Module> Module::load(Context& context, std::unique_ptr<ptx::Module> code,
                                      Compile compile, std::string& log) {
-    const unsigned version = code->version;
+    const unsigned target = code->target;
     // The program's variables are the context's device memory, and known to pointer queries.
     Memory& memory = context.memory();
     Heap& heap = context.device().heap();
@@ -58,7 +58,7 @@ std::shared_ptr<Module> Module::load(Context& context, std::unique_ptr<ptx::Modu
         log += reasons;
         throw Error(CUDA_ERROR_INVALID_PTX, "the PTX cannot be executed");
     }
-    return std::shared_ptr<Module>(new Module(context.handle(), std::move(program), version,
+    return std::shared_ptr<Module>(new Module(context.handle(), std::move(program), target,
                                               context.device().architecture()));
 }
 
@@ -72,7 +72,7 @@ FunctionRef Module::function(std::string_view name,
     if (const auto found = functions_.find(name); found != functions_.end()) return found->second;
     const exec::Kernel* kernel = program_->kernel(name);
     if (kernel == nullptr) return nullptr;
-    auto function = std::make_shared<Function>(architecture_, context_, ptx_version_, program_,
+    auto function = std::make_shared<Function>(architecture_, context_, ptx_target_, program_,
                                                *kernel, settings);
     functions_.emplace(name, function);
     return function;
@@ -94,12 +94,12 @@ std::vector<FunctionRef> Module::known_functions() {
     return known;
 }
 
-Function::Function(const Architecture& architecture, CUcontext context, unsigned ptx_version,
+Function::Function(const Architecture& architecture, CUcontext context, unsigned ptx_target,
                    std::shared_ptr<exec::Program> program, const exec::Kernel& kernel,
                    std::shared_ptr<FunctionSettings> settings)
     : architecture_(architecture),
       context_(context),
-      ptx_version_(ptx_version),
+      ptx_target_(ptx_target),
       program_(std::move(program)),
       kernel_(kernel),
       settings_(std::move(settings)) {}
@@ -111,6 +111,7 @@ void Function::prepare() const {
         CUBAR_LOG(kError, "softgpu: kernel %s refused: %s", info().name.c_str(), log.c_str());
         throw Error(CUDA_ERROR_INVALID_PTX, "the kernel cannot be executed");
     }
+    std::call_once(usage_once_, [this] { usage_ = program_->usage(kernel_); });
     prepared_.store(true, std::memory_order_release);
 }
 
@@ -118,11 +119,11 @@ int Function::registers() const {
     const exec::KernelInfo& kernel = info();
     int limit = registers_for(static_cast<int>(kernel.max_threads_per_block));
     if (kernel.max_registers != 0) limit = std::min(limit, static_cast<int>(kernel.max_registers));
-    return std::min(static_cast<int>(program_->usage(kernel_).registers), limit);
+    return std::min(static_cast<int>(usage_.registers), limit);
 }
 
 int Function::static_shared() const {
-    return static_cast<int>(program_->usage(kernel_).static_shared);
+    return static_cast<int>(usage_.static_shared);
 }
 
 int Function::max_threads_per_block() const {
@@ -137,14 +138,13 @@ int Function::max_dynamic_shared() const {
 
 int Function::attribute(CUfunction_attribute attribute) const {
     prepare();
-    const exec::KernelUsage usage = program_->usage(kernel_);
     switch (attribute) {
         case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: return max_threads_per_block();
         case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES: return static_shared();
-        case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES: return static_cast<int>(usage.constant);
-        case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES: return static_cast<int>(usage.local);
+        case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES: return static_cast<int>(usage_.constant);
+        case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES: return static_cast<int>(usage_.local);
         case CU_FUNC_ATTRIBUTE_NUM_REGS: return registers();
-        case CU_FUNC_ATTRIBUTE_PTX_VERSION: return static_cast<int>(ptx_version_);
+        case CU_FUNC_ATTRIBUTE_PTX_VERSION: return static_cast<int>(ptx_target_);
         case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
             return architecture_.major * 10 + architecture_.minor;
         case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA: return 0;

@@ -62,16 +62,16 @@ public:
     CUmodule handle = nullptr;  ///< null for a library's module that nobody has asked for
 
 private:
-    Module(CUcontext context, std::shared_ptr<exec::Program> program, unsigned ptx_version,
+    Module(CUcontext context, std::shared_ptr<exec::Program> program, unsigned ptx_target,
            const Architecture& architecture)
         : context_(context),
           program_(std::move(program)),
-          ptx_version_(ptx_version),
+          ptx_target_(ptx_target),
           architecture_(architecture) {}
 
     const CUcontext context_;
     const std::shared_ptr<exec::Program> program_;
-    const unsigned ptx_version_;
+    const unsigned ptx_target_;
     const Architecture architecture_;
     std::mutex mutex_;
     std::map<std::string, std::shared_ptr<Function>, std::less<>> functions_;
@@ -80,7 +80,7 @@ private:
 /// A kernel in a context. Lives as long as its module; the handle dies with it.
 class Function {
 public:
-    Function(const Architecture& architecture, CUcontext context, unsigned ptx_version,
+    Function(const Architecture& architecture, CUcontext context, unsigned ptx_target,
              std::shared_ptr<exec::Program> program, const exec::Kernel& kernel,
              std::shared_ptr<FunctionSettings> settings);
 
@@ -111,11 +111,14 @@ public:
 private:
     const Architecture architecture_;
     const CUcontext context_;
-    const unsigned ptx_version_;
+    const unsigned ptx_target_;
     const std::shared_ptr<exec::Program> program_;
     const exec::Kernel& kernel_;
     const std::shared_ptr<FunctionSettings> settings_;
-    // Released by prepare() after the program has compiled it, acquired by prepared().
+    mutable std::once_flag usage_once_;
+    mutable exec::KernelUsage usage_;
+    // Released by prepare() after the program has compiled it and usage_ is there, acquired by
+    // prepared().
     mutable std::atomic<bool> prepared_ = false;
 };
 

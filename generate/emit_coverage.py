@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/coverage.md, opcodes.lock and refusals.txt: what people read and what must not change."""
+"""Writes docs/coverage.md, and what opcodes.lock and refusals.txt are compared with."""
 
 from __future__ import annotations
 

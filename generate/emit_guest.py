@@ -70,7 +70,8 @@ def gaps(api: Api) -> str:
              'namespace {\n',
              'struct Gap {\n    const char* name;\n    const char* reason;\n};\n',
              'constexpr Gap kGaps[] = {',
-             *[f'    {{"{symbol}", "{call.reason or "not yet remoted"}"}},' for symbol, call in absent],
+             *[f'    {{"{symbol}", "{call.reason or "not yet remoted"}"}},'
+               for symbol, call in absent],
              '};\n',
              f'// One for each of kGaps: whether its name was logged.',
              f'constinit std::atomic<bool> logged[{len(absent)}] = {{}};\n',

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the worker's dispatcher: which record is answered by which function, and the plain ones."""
+"""Writes the worker's dispatcher: which function answers which record, and the plain ones."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def driver_functions(api: Api) -> str:
     """The list of the driver's functions that the worker calls."""
     names = {c.name for c in api.travelling if not c.internal} | set(api.host_uses)
     lines = [HEAD + '#pragma once\n',
-             '/// CUBAR_DRIVER_FUNCTIONS(F) is F(name) for each driver function that the worker calls.',
+             '/// F(name) for each driver function that the worker calls.',
              '#define CUBAR_DRIVER_FUNCTIONS(F) \\']
     lines += [f'    F({name}) \\' for name in sorted(names)]
     return '\n'.join(lines).removesuffix(' \\') + '\n'
@@ -96,7 +96,8 @@ def dispatch_source(api: Api, record_header: str = 'transport/ring_consumer.h') 
 
 const Dispatch* find_dispatch(std::uint32_t opcode) noexcept {
     const auto found = std::lower_bound(
-        std::begin(kEntries), std::end(kEntries), opcode, [](const Entry& entry, std::uint32_t wanted) {
+        std::begin(kEntries), std::end(kEntries), opcode,
+        [](const Entry& entry, std::uint32_t wanted) {
             return static_cast<std::uint32_t>(entry.opcode) < wanted;
         });
     if (found == std::end(kEntries) || static_cast<std::uint32_t>(found->opcode) != opcode) {
@@ -139,8 +140,8 @@ def _run(api: Api, call: Call) -> str:
     if call.payload:
         payload = 'record.body().subspan(sizeof request, request.payload_bytes)'
     if call.host_bespoke:
-        body.append(f'const CUresult result = handle_{call.name}(session, record, request, {payload}, '
-                    'reply);')
+        body.append(f'const CUresult result = handle_{call.name}(session, record, request, '
+                    f'{payload}, reply);')
     else:
         body.append(f'const CUresult result = plain_{call.name}(session, record, request, reply);')
     body += ['std::memcpy(out, &reply, sizeof reply);', 'return result;']
@@ -167,7 +168,8 @@ def _plain(api: Api, call: Call) -> str:
         item = fields[name]
         out = parameter.direction == 'out'
         if out and (item.kind in HANDLES or item.kind == 'device'):
-            raise ApiError(call.where, f'{call.name} makes a {item.kind}: its host side is bespoke')
+            raise ApiError(call.where,
+                           f'{call.name} makes a {item.kind}: its host side is bespoke')
         if item.kind in HANDLES:
             body += _resolve(HANDLES[item.kind][0], name, f'request.{name}')
             arguments.append(name)
@@ -192,8 +194,8 @@ def _plain(api: Api, call: Call) -> str:
     reply = ' reply' if after else ''
     text = '\n'.join('    ' + line for line in body)
     return (f'CUresult plain_{call.name}(Session& session, const transport::Record&{record},\n'
-            f'    const wire::{call.name}::Request&{request}, wire::{call.name}::Reply&{reply}) {{\n'
-            f'{text}\n}}\n')
+            f'    const wire::{call.name}::Request&{request},\n'
+            f'    wire::{call.name}::Reply&{reply}) {{\n{text}\n}}\n')
 
 
 def _resolve(c_type: str, name: str, handle: str) -> list[str]:

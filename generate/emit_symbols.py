@@ -34,8 +34,8 @@ def _table(api: Api, there) -> str:
 def softgpu_gaps(api: Api) -> str:
     """Every exported name, weakly, as cubar_driver_gap: a definition elsewhere takes its place."""
     lines = [HEAD + '// No cuda.h here: an alias has the type of what it stands for.\n',
-             '// Overrides the weak definition in driver/symbols.cpp, since an alias and what it stands',
-             '// for live in one object file. 801 is CUDA_ERROR_NOT_SUPPORTED.',
+             '// Overrides the weak one in driver/symbols.cpp, since an alias and its target live in',
+             '// one object file. 801 is CUDA_ERROR_NOT_SUPPORTED.',
              'extern "C" int cubar_driver_gap();',
              'extern "C" int cubar_driver_gap() { return 801; }\n']
     for call in api.functions:

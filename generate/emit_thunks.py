@@ -2,8 +2,8 @@
 """Writes the per-thread default stream's variants, for the guest library and for softgpu alike.
 
 A _ptsz function is its base with CU_STREAM_PER_THREAD in place of stream 0. A _ptds function takes
-no stream, so its hand-written part is `body_X(…, CUstream default_stream)`, and both spellings are
-written here.
+no stream, so its hand-written part is `body_X(…, CUstream default_stream)`, and both spellings of
+it are written here.
 """
 
 from __future__ import annotations

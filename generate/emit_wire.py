@@ -71,7 +71,7 @@ def _field(slot: Slot) -> str:
     elif item.kind in HANDLES:
         declared = HANDLES[item.kind][1]
     else:
-        return f'alignas({min(8, slot.bytes)}) std::byte {item.name}[{slot.bytes}];{note} {item.kind}'
+        return f'std::byte {item.name}[{slot.bytes}];{note}: {item.kind}'
     return f'{declared} {item.name}{f"[{item.count}]" if item.count else ""};{note}'
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where each field of a request or reply lies. Padding is explicit, so that no byte is undefined."""
+"""Where each field of a request or reply lies. Padding is explicit: no byte is undefined."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def element(api: Api, kind: str) -> tuple[int, int]:
 
 
 def place(api: Api, call: Call, fields: list[Field], payload: bool) -> tuple[list[Slot], int]:
-    """The fields in order, each aligned to itself, the whole a multiple of 8 bytes and never empty."""
+    """The fields in order, each aligned to itself; the whole a multiple of 8 bytes, never empty."""
     slots: list[Slot] = []
     at = 0
 
@@ -41,7 +41,7 @@ def place(api: Api, call: Call, fields: list[Field], payload: bool) -> tuple[lis
             at += gap
 
     if payload:
-        fields = fields + [Field('payload_bytes', 'u32', 0, 'of the bytes that follow this structure')]
+        fields = fields + [Field('payload_bytes', 'u32', 0, 'that follow this structure')]
     for item in fields:
         size, align = element(api, item.kind)
         if align > ALIGN or size % align:
@@ -64,5 +64,6 @@ def request_layout(api: Api, call: Call) -> tuple[list[Slot], int]:
 def reply_layout(api: Api, call: Call) -> tuple[list[Slot], int]:
     slots, size = place(api, call, call.reply, False)
     if size > MAX_REPLY_BYTES:
-        raise ApiError(call.where, f'{call.name}: a reply of {size} bytes is over {MAX_REPLY_BYTES}')
+        raise ApiError(call.where,
+                       f'{call.name}: a reply of {size} bytes is over {MAX_REPLY_BYTES}')
     return slots, size

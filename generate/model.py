@@ -67,7 +67,7 @@ class Parameter:
     """One parameter of a C function."""
     name: str
     c_type: str     # as cuda.h writes it, with * and const
-    direction: str  # 'value', 'in', 'out', 'string', 'address', or '' (a pointer not yet described)
+    direction: str  # value, in, out, string, address, or '' (a pointer not yet described)
     length: str     # for bytes[n] and array[n]: the parameter that counts, else ''
 
     @property
@@ -148,6 +148,7 @@ class Api:
     """All descriptions that were read together."""
     calls: list[Call] = field(default_factory=list)
     structs: dict[str, tuple[int, int]] = field(default_factory=dict)  # name -> bytes, alignment
+    groups: dict[str, list[Field]] = field(default_factory=dict)  # fields that several records have
     host_uses: list[str] = field(default_factory=list)
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads API descriptions. The rules of the format stand at the head of include/cubar/api/init.api."""
+"""Reads API descriptions. The head of include/cubar/api/init.api states the rules of the format."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class _Tokens:
     def expect(self, *allowed: str) -> _Token:
         word = self.take()
         if word not in allowed:
-            raise ApiError(word.where, f'{" or ".join(map(repr, allowed))} is expected, not {word!r}')
+            wanted = ' or '.join(map(repr, allowed))
+            raise ApiError(word.where, f'{wanted} is expected, not {word!r}')
         return word
 
     def accept(self, word: str) -> bool:
@@ -114,11 +115,14 @@ def _parse_file(api: Api, tokens: _Tokens) -> None:
     subject = tokens.name()
     tokens.expect(';')
     while tokens.peek():
-        item = tokens.expect('function', 'record', 'struct', 'host_uses')
+        item = tokens.expect('function', 'record', 'fields', 'struct', 'host_uses')
         if item == 'struct':
             name = tokens.name()
             api.structs[name] = (tokens.number(), tokens.number())
             tokens.expect(';')
+        elif item == 'fields':
+            name = tokens.name()
+            api.groups[name] = _fields(api, tokens)
         elif item == 'host_uses':
             api.host_uses += _names(tokens)
         else:
@@ -126,7 +130,7 @@ def _parse_file(api: Api, tokens: _Tokens) -> None:
                         internal=item == 'record', doc=tokens.headings.get(item.where.line, []))
             if not call.internal:
                 call.parameters = _parameters(tokens)
-            _clauses(tokens, call)
+            _clauses(api, tokens, call)
             api.calls.append(call)
 
 
@@ -171,7 +175,7 @@ def _parameter(tokens: _Tokens) -> Parameter:
     return Parameter(words[-1], c_type, direction, length)
 
 
-def _clauses(tokens: _Tokens, call: Call) -> None:
+def _clauses(api: Api, tokens: _Tokens, call: Call) -> None:
     tokens.expect('{')
     seen: set[str] = set()
     while not tokens.accept('}'):
@@ -183,17 +187,16 @@ def _clauses(tokens: _Tokens, call: Call) -> None:
         if key in seen:
             raise ApiError(word.where, f'{call.name} has two clauses for {key}')
         seen.add(key)
-        _clause(tokens, call, word)
+        _clause(api, tokens, call, word)
     if not call.treatment:
         raise ApiError(call.where, f'{call.name} has no treatment')
     if not call.internal and not call.since:
         raise ApiError(call.where, f'{call.name} does not say since which CUDA version')
 
 
-def _clause(tokens: _Tokens, call: Call, word: _Token) -> None:
+def _clause(api: Api, tokens: _Tokens, call: Call, word: _Token) -> None:
     if word in ('request', 'reply'):
-        fields = _fields(tokens)
-        setattr(call, str(word), fields)
+        setattr(call, str(word), _fields(api, tokens))
         return
     if word in ('sync', 'async'):
         call.opcode = tokens.number()
@@ -227,25 +230,37 @@ def _clause(tokens: _Tokens, call: Call, word: _Token) -> None:
     tokens.expect(';')
 
 
-def _fields(tokens: _Tokens) -> list[Field]:
+def _fields(api: Api, tokens: _Tokens) -> list[Field]:
     tokens.expect('{')
     fields: list[Field] = []
     while not tokens.accept('}'):
         kind = tokens.name()
         name = tokens.name()
-        if kind not in SCALARS and kind not in HANDLES:
-            raise ApiError(kind.where, f'there is no field type {kind!r}')
-        if name in [f.name for f in fields]:
-            raise ApiError(name.where, f'there are two fields {name!r}')
-        count = 0
-        if tokens.accept('['):
-            count = tokens.number()
-            if not 0 < count <= MAX_FIELD_COUNT:
-                raise ApiError(name.where, f'{name} cannot have {count} elements')
-            tokens.expect(']')
-        end = tokens.expect(';')
-        fields.append(Field(str(name), str(kind), count, tokens.comments.get(end.where.line, '')))
+        if kind == 'use':
+            if name not in api.groups:
+                raise ApiError(name.where, f'no fields are called {name!r} up to here')
+            tokens.expect(';')
+            added = api.groups[name]
+        else:
+            added = [_field(tokens, kind, name)]
+        for item in added:
+            if item.name in [f.name for f in fields]:
+                raise ApiError(name.where, f'there are two fields {item.name!r}')
+        fields += added
     return fields
+
+
+def _field(tokens: _Tokens, kind: _Token, name: _Token) -> Field:
+    if kind not in SCALARS and kind not in HANDLES:
+        raise ApiError(kind.where, f'there is no field type {kind!r}')
+    count = 0
+    if tokens.accept('['):
+        count = tokens.number()
+        if not 0 < count <= MAX_FIELD_COUNT:
+            raise ApiError(name.where, f'{name} cannot have {count} elements')
+        tokens.expect(']')
+    end = tokens.expect(';')
+    return Field(str(name), str(kind), count, tokens.comments.get(end.where.line, ''))
 
 
 def _check(api: Api) -> None:
@@ -283,8 +298,8 @@ def _check_call(api: Api, call: Call) -> None:
         if call.request is None:
             fail('is a record and needs a request')
     if not call.travels:
-        if call.request is not None or call.reply is not None or call.payload or call.guest_bespoke \
-                or call.host_bespoke:
+        if call.request is not None or call.reply is not None or call.payload \
+                or call.guest_bespoke or call.host_bespoke:
             fail('does not travel, so it has neither request nor reply nor sides')
         return
     if call.treatment == 'async' and call.reply:
@@ -334,7 +349,8 @@ def wire_kind(api: Api, call: Call, parameter: Parameter) -> str:
     if c_type in api.structs:
         return c_type
     if parameter.direction == 'in':
-        raise ApiError(call.where, f'{call.name}: there is no struct {c_type} for {parameter.name}')
+        raise ApiError(call.where,
+                       f'{call.name}: there is no struct {c_type} for {parameter.name}')
     if c_type in WIRE_OF_C:
         return WIRE_OF_C[c_type]
     if not re.fullmatch(r'CU\w+', c_type) or c_type == 'void':

@@ -15,7 +15,9 @@ namespace driver = cubar::driver;
 extern "C" CUresult cuInit(unsigned int flags) {
     return flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
-extern "C" CUresult cuMemFree_v2(CUdeviceptr) { return CUDA_SUCCESS; }
+extern "C" CUresult cuMemFree_v2(CUdeviceptr) {
+    return CUDA_SUCCESS;
+}
 
 TEST_CASE("a definition takes the place of its gap") {
     void* found = nullptr;
@@ -42,7 +44,8 @@ TEST_CASE("all but the two are gaps") {
     for (const auto& symbol : table) {
         if (symbol.function != gap) {
             ++there;
-            CHECK((symbol.name == std::string("cuInit") || symbol.name == std::string("cuMemFree")));
+            CHECK(
+                (symbol.name == std::string("cuInit") || symbol.name == std::string("cuMemFree")));
         }
     }
     CHECK(table.size() == 637);

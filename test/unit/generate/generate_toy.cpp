@@ -92,7 +92,8 @@ CUresult body_cuMemcpyDtoD_v2(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CU
 // The toy's hand-written parts.
 extern "C" CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name) {
     wire::cuModuleGetFunction::Request request{};
-    if (const CUresult bad = guest::handle_of(module, request.module); bad != CUDA_SUCCESS) return bad;
+    if (const CUresult bad = guest::handle_of(module, request.module); bad != CUDA_SUCCESS)
+        return bad;
     request.payload_bytes = static_cast<std::uint32_t>(std::strlen(name));
     wire::cuModuleGetFunction::Reply reply{};
     const CUresult result = guest::call<wire::cuModuleGetFunction>(

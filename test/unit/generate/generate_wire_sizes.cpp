@@ -32,7 +32,7 @@ TEST_CASE("records of cubar's own") {
     expect<wire::copy_out>(3 * 8 + 4 + 4, 8);
     expect<wire::copy_inline>(8 + 4 + 4, 8);
     expect<wire::copy_3d>(9 * 8 + 3 * 4 + 4, 8);
-    expect<wire::image_begin>(8 + 2 * 8, 4 + 4);
+    expect<wire::image_begin>(8, 4 + 4);
     expect<wire::image_part>(3 * 8 + 4 + 4, 8);
     expect<wire::image_end>(8, 8);
     expect<wire::function_parameters>(8 + 4 + 4, 4 + 1000 * 4 + 4);

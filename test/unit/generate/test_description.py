@@ -29,8 +29,8 @@ def committed(name):
 class Toolkit(unittest.TestCase):
     def test_every_symbol_of_the_stub(self):
         stub = CUDA / 'lib64/stubs/libcuda.so'
-        lines = subprocess.run(['nm', '-D', '--defined-only', stub], capture_output=True, text=True,
-                               check=True).stdout.splitlines()
+        lines = subprocess.run(['nm', '-D', '--defined-only', stub], capture_output=True,
+                               text=True, check=True).stdout.splitlines()
         exported = {line.split()[-1] for line in lines}
         self.assertEqual(len(exported), 637)
         self.assertEqual(exported - set(SYMBOLS), set(), 'not described')

@@ -76,6 +76,9 @@ class Malformed(Description):
             ('record r { sync 1 inline; }', 2, 'needs a request'),
             ('record r {\n sync 1 inline;\n request {\n u33 a;\n} }', 5, "no field type 'u33'"),
             ('record r { sync 1 inline; request { u32 a; u32 a; } }', 2, 'two fields'),
+            ('record r { sync 1 inline; request { use g; } }', 2, "no fields are called 'g'"),
+            ('fields g { u8 a; }\nrecord r { sync 1 inline; request { u32 a; use g; } }', 3,
+             "two fields 'a'"),
             ('record r { sync 1 inline; request { u32 a[0]; } }', 2, '0 elements'),
             ('record r { sync 1 inline; request { u32 a[5000]; } }', 2, '5000 elements'),
             ('record r { async 1 inline; request { } reply { u8 a; } }', 2, 'has no reply'),
@@ -83,8 +86,8 @@ class Malformed(Description):
              'opcode 0x1 is that of a'),
             ('function f() { since 1000; later; }\n\nfunction f() { since 1000; local; }', 4,
              'is described at'),
-            ('function f() { since 1000, _ptsz 1000; later; }\nfunction f_ptsz() { since 1; later; }',
-             3, 'f_ptsz is described at'),
+            ('function f() { since 1000, _ptsz 1000; later; }\n'
+             'function f_ptsz() { since 1; later; }', 3, 'f_ptsz is described at'),
             ('function f() { since 1000; bespoke via g; }', 2, 'g, which does not travel'),
             ('function f() { since 1000; bespoke f; }', 2, "'via'"),
             ('function $() { since 1000; later; }', 2, "'$' does not belong"),
@@ -113,7 +116,8 @@ class Malformed(Description):
     def test_command_line(self):
         path = self.write('subject x;\nfunction f() { since 1000; }')
         output = Path(self.directory.name, 'wire.h')
-        run = subprocess.run([sys.executable, SOURCE / 'generate/generate.py', 'wire.h', output, path],
+        program = SOURCE / 'generate/generate.py'
+        run = subprocess.run([sys.executable, program, 'wire.h', output, path],
                              capture_output=True, text=True, check=False)
         self.assertEqual(run.returncode, 1)
         self.assertEqual(run.stderr, f'error: {path}:2: f has no treatment\n')
@@ -142,6 +146,12 @@ class WellFormed(Description):
         slots, size = reply_layout(api, api.calls[0])
         self.assertEqual([(s.field.name, s.offset) for s in slots], [('x', 0), ('padding4', 4)])
         self.assertEqual(size, 8)
+
+    def test_shared_fields(self):
+        call = self.parse('fields g { u8 a; u8 b; }\nrecord r { sync 1 inline; request { use g; } '
+                          'reply { f32 c; use g; } }').calls[0]
+        self.assertEqual([f.name for f in call.request], ['a', 'b'])
+        self.assertEqual([f.name for f in call.reply], ['c', 'a', 'b'])
 
     def test_derived_fields(self):
         call = self.only('function f(CUstream s, CUevent e, CUdeviceptr p, CUdevice d, CUlimit l) '

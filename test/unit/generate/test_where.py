@@ -32,7 +32,7 @@ CUresult handle_cuModuleGetFunction(Session& session) {
     return session.driver().cuDriverGetVersion(&version);
 }
 ''',
-    'softgpu/api/init.cpp': 'CUBAR_EXPORT CUresult CUDAAPI cuDriverGetVersion(int* version) {\n}\n',
+    'softgpu/api/init.cpp': 'CUBAR_EXPORT CUresult cuDriverGetVersion(int* version) {\n}\n',
     'softgpu/api/limits.cpp': '\n\nCUBAR_EXPORT CUresult cuCtxGetLimit(\n    size_t* out) {\n}\n',
     'transport/ring_consumer.cpp': 'Next RingConsumer::next(Record& into) {\n',
 }
@@ -58,7 +58,8 @@ class Tree(unittest.TestCase):
     def test_hand_written(self):
         stations = self.stations('cuModuleGetFunction')
         self.assertEqual(stations[0], ('guest', 'libcuda/module.cpp:1', 'cuModuleGetFunction'))
-        self.assertIn(('transport', 'transport/ring_consumer.cpp:1', 'RingConsumer::next'), stations)
+        self.assertIn(('transport', 'transport/ring_consumer.cpp:1', 'RingConsumer::next'),
+                      stations)
         self.assertIn(('transport', 'not found', 'Channel::call'), stations)
         self.assertEqual(stations[-2:],
                          [('host', 'host/worker/module.cpp:5', 'handle_cuModuleGetFunction'),
@@ -89,7 +90,8 @@ class Tree(unittest.TestCase):
 
 class CommandLine(unittest.TestCase):
     def run_where(self, *arguments):
-        return subprocess.run([sys.executable, SOURCE / 'generate/where.py', *arguments], cwd=SOURCE,
+        program = SOURCE / 'generate/where.py'
+        return subprocess.run([sys.executable, program, *arguments], cwd=SOURCE,
                               capture_output=True, text=True, check=False)
 
     def test_real(self):

@@ -26,7 +26,8 @@ public:
     /// The toy driver's objects have the handle's index as their address; index 99 is dead.
     template <Kind K, typename T>
     CUresult resolve(Handle<K> handle, T*& out) const {
-        if (handle && (handle.kind() != K || handle.index() == 99)) return CUDA_ERROR_INVALID_HANDLE;
+        if (handle && (handle.kind() != K || handle.index() == 99))
+            return CUDA_ERROR_INVALID_HANDLE;
         out = reinterpret_cast<T*>(static_cast<std::uintptr_t>(handle.index()));
         return CUDA_SUCCESS;
     }

@@ -192,8 +192,8 @@ bool Block::refill(RangeCache& cache, uint64_t address, uint64_t size) {
     }
     const auto parameters = reinterpret_cast<uint64_t>(grid_.parameters.get());
     const uint64_t offset = address - parameters;
-    if (offset >= facts_.parameter_bytes || size > facts_.parameter_bytes - offset) return false;
-    cache = {parameters, facts_.parameter_bytes};
+    if (offset >= grid_.parameter_range || size > grid_.parameter_range - offset) return false;
+    cache = {parameters, grid_.parameter_range};
     return true;
 }
 

@@ -70,7 +70,8 @@ struct GridFacts {
     KernelCode* code = nullptr;
     std::string kernel;
     BlockFacts facts;  // index and multiprocessor are each block's own
-    AlignedBytes parameters;
+    AlignedBytes parameters;   // and, behind them, a cooperative grid's workspace
+    uint64_t parameter_range = 0;  // bytes of both
     uint64_t shared_bytes = 0;
     uint64_t local_bytes = 0;  // per lane
     const MemoryMap* map = nullptr;

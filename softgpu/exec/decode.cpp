@@ -90,7 +90,14 @@ public:
     bool run(std::string& log) {
         const std::vector<FlowBlock> blocks = find_blocks(body_);
         const std::vector<uint32_t> order = order_blocks(blocks);
-        file_.assign(blocks, order);
+        std::vector<uint32_t> handed_over;
+        for (const Transfer& place : code_.parameters) {
+            if (place.to_slot) handed_over.push_back(uint32_t(place.to));
+        }
+        for (const Transfer& place : code_.results) {
+            if (place.from_slot) handed_over.push_back(uint32_t(place.from));
+        }
+        file_.assign(blocks, order, handed_over);
         std::vector<size_t> starts(blocks.size(), 0);
         for (size_t position = 0; position < order.size(); ++position) {
             const FlowBlock& block = blocks[order[position]];

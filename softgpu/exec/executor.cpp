@@ -17,6 +17,8 @@ constexpr uint32_t kMaxThreads = 1024;
 // Local memory for calls of unknown depth, as a multiple of the stack limit: frames here hold no
 // spilled registers but all parameters, so their sizes differ from those of compiled code.
 constexpr uint64_t kStackScale = 16;
+// What grid.sync() of cooperative_groups counts in; it must be zero at the start.
+constexpr uint64_t kWorkspaceBytes = 64;
 
 uint64_t align_up(uint64_t value, uint64_t align) {
     return (value + align - 1) / align * align;
@@ -262,7 +264,16 @@ Grid Executor::launch(std::shared_ptr<Program> program, const Kernel& kernel,
         facts.facts.threads = uint32_t(threads);
         facts.facts.warps = uint32_t((threads + kLanes - 1) / kLanes);
         facts.facts.parameter_bytes = parameter_bytes;
-        facts.parameters = allocate_aligned(parameter_bytes);
+        facts.parameter_range = parameter_bytes;
+        if (config.cooperative) {
+            facts.parameter_range = align_up(parameter_bytes, 16) + kWorkspaceBytes;
+        }
+        facts.parameters = allocate_aligned(facts.parameter_range);
+        std::memset(facts.parameters.get(), 0, facts.parameter_range);
+        if (config.cooperative) {
+            facts.facts.grid_workspace = reinterpret_cast<uint64_t>(facts.parameters.get()) +
+                                         align_up(parameter_bytes, 16);
+        }
         if (parameter_bytes != 0) {
             std::memcpy(facts.parameters.get(), config.parameters.data(), parameter_bytes);
         }

@@ -20,8 +20,10 @@ class RegisterFile {
 public:
     explicit RegisterFile(const ptx::Body& body);
 
-    /// Before slot(). The blocks in the order in which they are laid out.
-    void assign(const std::vector<FlowBlock>& blocks, const std::vector<uint32_t>& order);
+    /// Before slot(). `order`: how the blocks are laid out; `parameters`: registers that a call
+    /// reads or writes from outside.
+    void assign(const std::vector<FlowBlock>& blocks, const std::vector<uint32_t>& order,
+                const std::vector<uint32_t>& parameters);
 
     [[nodiscard]] Slot slot(uint32_t index) const { return slots_[index]; }
     /// A place of its own, for a value that only the decoder knows of.

@@ -46,11 +46,6 @@ int main() {
     CUDA_FAILS(cudaFuncSetAttribute(count, cudaFuncAttributeMaxDynamicSharedMemorySize, 1 << 20),
                cudaErrorInvalidValue);
     CHECK(cudaGetLastError() == cudaErrorInvalidValue);
-    void* arguments[] = {nullptr};
-    CUDA_FAILS(cudaLaunchKernel(reinterpret_cast<const void*>(&expect_refused), dim3(1), dim3(1),
-                                arguments, 0, nullptr),
-               cudaErrorInvalidDeviceFunction);
-    CHECK(cudaGetLastError() == cudaErrorInvalidDeviceFunction);
 
     CUDA(cudaDeviceSynchronize());
     CHECK(counter.host()[0] == 0);

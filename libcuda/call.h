@@ -162,6 +162,8 @@ bool await_fence(const Caller& caller, const Stream& stream, Position position);
 
 /// Has the host wait for all work of the stream, and fetches what its kernels printed.
 CUresult synchronize_on_host(const Caller& caller, Stream& stream);
+/// The same for all streams of a context.
+CUresult synchronize_on_host(const Caller& caller, Context& context);
 
 /// True if the stream's fence says so; sends nothing.
 bool completed(const Caller& caller, const Stream& stream, Position position);

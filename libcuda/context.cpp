@@ -90,6 +90,10 @@ CUresult synchronize_context(const Caller& caller, Context& context) {
     caller.session->streams.for_each([&](StreamHandle, const Stream& stream) { look(stream); });
     if (idle) return caller.session->deferred_error(context.handle);
 
+    return synchronize_on_host(caller, context);
+}
+
+CUresult synchronize_on_host(const Caller& caller, Context& context) {
     bool printed = context.legacy.prints.exchange(false, std::memory_order_relaxed);
     caller.session->streams.for_each([&](StreamHandle, Stream& stream) {
         if (stream.context == context.handle) {

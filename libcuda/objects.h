@@ -93,8 +93,8 @@ struct Library {
 struct Kernel {
     KernelFacts* facts = nullptr;
     LibraryHandle library;
-    /// Contexts in which its code is loaded, so that launching it cannot block the host's executor.
-    std::atomic<ContextHandle> loaded_in{};
+    /// The function that stands for it in the context where it was launched last.
+    std::atomic<FunctionHandle> function{};
 };
 
 struct Function {

@@ -12,6 +12,7 @@
 #include "libcuda/address_map.h"
 #include "libcuda/kernel_facts.h"
 #include "libcuda/objects.h"
+#include "libcuda/occupancy_cache.h"
 #include "libcuda/staging.h"
 #include "transport/channel.h"
 #include "transport/device.h"
@@ -40,6 +41,7 @@ public:
     AddressMap addresses;
     AddressReservations reservations;
     KernelFactsPool kernel_facts;
+    OccupancyCache occupancy;
     StagingPool staging;
 
     /// The deferred error that a call in this context must report now, if there is one. One load

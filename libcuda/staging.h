@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <utility>
 
 #include <cuda.h>
 
@@ -45,10 +46,15 @@ public:
         Loan(StagingPool& pool, StagingSet& set) : pool_(&pool), set_(&set) {}
         Loan(const Loan&) = delete;
         Loan& operator=(const Loan&) = delete;
-        Loan(Loan&& other) noexcept : pool_(other.pool_), set_(other.set_) { other.set_ = nullptr; }
+        Loan(Loan&& other) noexcept
+            : pool_(other.pool_), set_(std::exchange(other.set_, nullptr)) {}
         Loan& operator=(Loan&&) = delete;
-        ~Loan() {
+        ~Loan() { replace({}); }
+        /// Gives this set back and takes over the other loan's.
+        void replace(Loan&& other) {
             if (set_ != nullptr) pool_->give_back(*set_);
+            pool_ = other.pool_;
+            set_ = std::exchange(other.set_, nullptr);
         }
         explicit operator bool() const { return set_ != nullptr; }
         StagingSet* operator->() const { return set_; }

@@ -185,6 +185,13 @@ CUBAR_API cuStreamGetCtx(CUstream value, CUcontext* context) {
     return CUDA_SUCCESS;
 }
 
+CUBAR_API cuStreamGetCtx_v2(CUstream stream, CUcontext* context, CUgreenCtx* green) {
+    if (green == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    CUBAR_TRY(cuStreamGetCtx(stream, context));
+    *green = nullptr;
+    return CUDA_SUCCESS;
+}
+
 CUBAR_API cuStreamGetDevice(CUstream value, CUdevice* device) {
     Asked asked;
     CUBAR_TRY(ask(value, asked));

@@ -14,6 +14,8 @@ struct ThreadState {
     std::uint32_t number = 0;            ///< in this process, from 1; names the thread in records
     std::vector<ContextHandle> contexts;  ///< cuCtxPushCurrent's stack, the current one last
 
+    CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
+
     /// The stream that CU_STREAM_PER_THREAD stands for, in each context where it was used.
     struct ThreadStream {
         ContextHandle context;

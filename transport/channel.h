@@ -89,6 +89,12 @@ public:
         return control().session_id.load(std::memory_order_relaxed);
     }
     Position position() const { return ring_.position(); }
+    /// Ends the session, as the process ends; see Claim::give_up().
+    void end() {
+        if (alive()) {
+            claim_.give_up();
+        }
+    }
     /// Releases channels of this device whose owners died; see transport/claim.h.
     unsigned reap();
 

@@ -272,10 +272,16 @@ Claim::~Claim() {
         lock_.release();  // closed when the child was forked; the number may be another file by now
         return;
     }
-    if (device_ != nullptr) {
-        ask(*device_, control(), ClaimRequest::kRelease);
-    }
+    give_up();
     keep_in_children(lock_.get());
+}
+
+void Claim::give_up() {
+    if (device_ == nullptr || !owner_.valid()) {
+        return;
+    }
+    ask(*device_, control(), ClaimRequest::kRelease);
+    device_ = nullptr;
 }
 
 Result<Claim> Claim::take(Device& device, const ClaimOptions& options) {

@@ -40,6 +40,11 @@ public:
     Claim& operator=(Claim&&) = delete;
     ~Claim();
 
+    /// Asks cubard to take the session down and does not wait; calls that follow find it dead. The
+    /// lock stays until this goes or the process ends, so nobody else claims what a thread of this
+    /// process may still be writing to.
+    void give_up();
+
     unsigned channel() const { return channel_; }
     std::uint64_t epoch() const { return epoch_; }
     /// Control page, reply slots and fences.

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copies of rows: cuMemcpy2D, 3D and their peer variants. CUDA arrays are not remoted, so that both
+// ends are linear memory.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "libcuda/copy.h"
+#include "transport/bulk_copy.h"
+
+namespace cubar::guest {
+namespace {
+
+/// Rows of one slice that fit into a staging chunk.
+struct Batch {
+    std::uint64_t slice;
+    std::uint64_t row;
+    std::uint64_t rows;
+};
+
+class BoxBatches {
+public:
+    explicit BoxBatches(const CopyBox& box)
+        : box_(box), rows_at_once_(std::min(box.height, StagingChunk::kBytes / box.width)),
+          per_slice_((box.height + rows_at_once_ - 1) / rows_at_once_) {}
+
+    std::size_t count() const { return per_slice_ * box_.depth; }
+    Batch operator[](std::size_t number) const {
+        const std::uint64_t row = number % per_slice_ * rows_at_once_;
+        return {number / per_slice_, row, std::min(rows_at_once_, box_.height - row)};
+    }
+
+private:
+    const CopyBox& box_;
+    std::uint64_t rows_at_once_;
+    std::uint64_t per_slice_;
+};
+
+std::uint64_t target_of(const CopyBox& box, std::uint64_t slice, std::uint64_t row) {
+    return box.target.address + slice * box.target_slice + row * box.target_pitch;
+}
+std::uint64_t source_of(const CopyBox& box, std::uint64_t slice, std::uint64_t row) {
+    return box.source.address + slice * box.source_slice + row * box.source_pitch;
+}
+
+wire::copy_3d::Request on_gpu(const CopyBox& box) {
+    wire::copy_3d::Request request{};
+    request.destination = box.target.address;
+    request.source = box.source.address;
+    request.destination_pitch = box.target_pitch;
+    request.source_pitch = box.source_pitch;
+    request.destination_slice = box.target_slice;
+    request.source_slice = box.source_slice;
+    request.width_bytes = box.width;
+    request.height = box.height;
+    request.depth = box.depth;
+    request.fence = kNoFence;
+    return request;
+}
+
+wire::copy_3d::Request batch_in(const CopyBox& box, const Batch& batch, std::uint64_t offset) {
+    wire::copy_3d::Request request = on_gpu(box);
+    request.destination = target_of(box, batch.slice, batch.row);
+    request.source = offset;
+    request.source_in_arena = 1;
+    request.source_pitch = box.width;
+    request.source_slice = box.width * batch.rows;
+    request.height = batch.rows;
+    request.depth = 1;
+    return request;
+}
+
+wire::copy_3d::Request batch_out(const CopyBox& box, const Batch& batch, std::uint64_t offset) {
+    wire::copy_3d::Request request = on_gpu(box);
+    request.destination = offset;
+    request.destination_in_arena = 1;
+    request.source = source_of(box, batch.slice, batch.row);
+    request.destination_pitch = box.width;
+    request.destination_slice = box.width * batch.rows;
+    request.height = batch.rows;
+    request.depth = 1;
+    return request;
+}
+
+CUresult box_in(const Caller& caller, Stream& stream, const CopyBox& box) {
+    StagedCopy staged(caller, stream);
+    CUBAR_TRY(staged.prepare());
+    const BoxBatches batches(box);
+    for (std::size_t number = 0; number < batches.count(); ++number) {
+        const Batch batch = batches[number];
+        StagingChunk* chunk = nullptr;
+        CUBAR_TRY(staged.free_chunk(number, chunk));
+        for (std::uint64_t row = 0; row < batch.rows; ++row) {
+            transport::bulk_write(
+                staged.data(*chunk) + row * box.width,
+                reinterpret_cast<const std::byte*>(source_of(box, batch.slice, batch.row + row)),
+                box.width, caller.channel().memory_type());
+        }
+        CUBAR_TRY(staged.post_with<wire::copy_3d>(*chunk, batch_in(box, batch, chunk->offset)));
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult box_out(const Caller& caller, Stream& stream, const CopyBox& box) {
+    StagedCopy staged(caller, stream);
+    CUBAR_TRY(staged.prepare());
+    const BoxBatches batches(box);
+    std::array<StagingChunk*, StagingSet::kChunks> asked{};
+    std::size_t requested = 0;
+    for (std::size_t read = 0; read < batches.count(); ++read) {
+        for (; requested < batches.count() && requested < read + StagingSet::kChunks; ++requested) {
+            StagingChunk*& chunk = asked[requested % StagingSet::kChunks];
+            CUBAR_TRY(staged.free_chunk(requested, chunk));
+            CUBAR_TRY(staged.post_with<wire::copy_3d>(
+                *chunk, batch_out(box, batches[requested], chunk->offset)));
+        }
+        StagingChunk& chunk = *asked[read % StagingSet::kChunks];
+        CUBAR_TRY(staged.await(chunk));
+        const Batch batch = batches[read];
+        for (std::uint64_t row = 0; row < batch.rows; ++row) {
+            transport::bulk_read(
+                reinterpret_cast<std::byte*>(target_of(box, batch.slice, batch.row + row)),
+                staged.data(chunk) + row * box.width, box.width, caller.channel().memory_type());
+        }
+    }
+    return caller.session->deferred_error(stream.context);
+}
+
+/// Row by row: for rows longer than a chunk, and between two places that only this process reaches.
+CUresult copy_rows(const Caller& caller, Stream& stream, const CopyBox& box, Promise promise) {
+    for (std::uint64_t slice = 0; slice < box.depth; ++slice) {
+        for (std::uint64_t row = 0; row < box.height; ++row) {
+            CopyEnd target = box.target;
+            CopyEnd source = box.source;
+            target.address = target_of(box, slice, row);
+            source.address = source_of(box, slice, row);
+            CUBAR_TRY(copy_bytes(caller, stream, target, source, box.width, promise));
+        }
+    }
+    return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+CUresult copy_box(const Caller& caller, Stream& stream, const CopyBox& box, Promise promise) {
+    const bool to_gpu = box.target.reach == Reach::kGpu;
+    const bool from_gpu = box.source.reach == Reach::kGpu;
+    if (to_gpu && from_gpu) {
+        CUBAR_TRY(post<wire::copy_3d>(caller, stream, on_gpu(box)));
+        if (promise == Promise::kAsync || (box.target.on_device && box.source.on_device)) {
+            return CUDA_SUCCESS;
+        }
+        return wait_for(caller, stream, stream.last.load(std::memory_order_relaxed));
+    }
+    if (to_gpu == from_gpu || box.width > StagingChunk::kBytes) {
+        return copy_rows(caller, stream, box, promise);
+    }
+    return to_gpu ? box_in(caller, stream, box) : box_out(caller, stream, box);
+}
+
+namespace {
+
+/// One side of CUDA's copy structures, which differ between 2D, 3D and peer.
+struct Side {
+    CUmemorytype type;
+    std::uint64_t host;
+    CUdeviceptr device;
+    std::uint64_t x;
+    std::uint64_t y;
+    std::uint64_t z;
+    std::uint64_t lod;
+    std::uint64_t pitch;
+    std::uint64_t rows;  ///< of a slice; 0 where there is one slice
+};
+
+CUresult resolve_side(const Caller& caller, const Side& side, std::uint64_t width,
+                      std::uint64_t height, std::uint64_t depth, CopyEnd& end,
+                      std::uint64_t& pitch, std::uint64_t& slice) {
+    if (side.lod != 0) return CUDA_ERROR_INVALID_VALUE;
+    pitch = side.pitch != 0 ? side.pitch : side.x + width;
+    const std::uint64_t rows = side.rows != 0 ? side.rows : side.y + height;
+    if ((height > 1 || depth > 1) && pitch < side.x + width) return CUDA_ERROR_INVALID_VALUE;
+    if (depth > 1 && rows < side.y + height) return CUDA_ERROR_INVALID_VALUE;
+    std::uint64_t base = 0;
+    std::uint64_t offset = 0;
+    std::uint64_t rows_before = 0;
+    std::uint64_t reach = 0;
+    // Hostile or mistaken sizes must not wrap around into a range that looks right.
+    if (__builtin_mul_overflow(pitch, rows, &slice) ||
+        __builtin_mul_overflow(slice, side.z, &offset) ||
+        __builtin_mul_overflow(pitch, side.y, &rows_before) ||
+        __builtin_add_overflow(offset, rows_before, &offset) ||
+        __builtin_add_overflow(offset, side.x, &offset) ||
+        __builtin_mul_overflow(slice, depth - 1, &reach) ||
+        __builtin_mul_overflow(pitch, height - 1, &rows_before) ||
+        __builtin_add_overflow(reach, rows_before, &reach) ||
+        __builtin_add_overflow(reach, width, &reach)) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    Expected expected = Expected::kEither;
+    switch (side.type) {
+        case CU_MEMORYTYPE_HOST:
+            base = side.host;
+            expected = Expected::kHost;
+            break;
+        case CU_MEMORYTYPE_DEVICE:
+            base = side.device;
+            expected = Expected::kDevice;
+            break;
+        case CU_MEMORYTYPE_UNIFIED: base = side.device; break;
+        case CU_MEMORYTYPE_ARRAY: return CUDA_ERROR_NOT_SUPPORTED;
+        default: return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (base == 0 || __builtin_add_overflow(base, offset, &base)) return CUDA_ERROR_INVALID_VALUE;
+    return find_end(caller, base, reach, expected, end);
+}
+
+CUresult copy_sides(const Side& target, const Side& source, std::uint64_t width,
+                    std::uint64_t height, std::uint64_t depth, CUstream value, Promise promise) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    Stream* stream = nullptr;
+    CUBAR_TRY(find_stream(caller, value, stream));
+    if (width == 0 || height == 0 || depth == 0) return CUDA_SUCCESS;
+    CopyBox box;
+    box.width = width;
+    box.height = height;
+    box.depth = depth;
+    CUBAR_TRY(resolve_side(caller, target, width, height, depth, box.target, box.target_pitch,
+                           box.target_slice));
+    CUBAR_TRY(resolve_side(caller, source, width, height, depth, box.source, box.source_pitch,
+                           box.source_slice));
+    return copy_box(caller, *stream, box, promise);
+}
+
+std::uint64_t address_of(const void* host) { return reinterpret_cast<std::uint64_t>(host); }
+
+CUresult copy_2d(const CUDA_MEMCPY2D* copy, CUstream stream, Promise promise) {
+    if (copy == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const Side target{copy->dstMemoryType, address_of(copy->dstHost), copy->dstDevice,
+                      copy->dstXInBytes, copy->dstY, 0, 0, copy->dstPitch, 0};
+    const Side source{copy->srcMemoryType, address_of(copy->srcHost), copy->srcDevice,
+                      copy->srcXInBytes, copy->srcY, 0, 0, copy->srcPitch, 0};
+    return copy_sides(target, source, copy->WidthInBytes, copy->Height, 1, stream, promise);
+}
+
+/// CUDA_MEMCPY3D and CUDA_MEMCPY3D_PEER name the same things alike.
+template <typename Copy>
+CUresult copy_3d(const Copy* copy, CUstream stream, Promise promise) {
+    if (copy == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const Side target{copy->dstMemoryType, address_of(copy->dstHost), copy->dstDevice,
+                      copy->dstXInBytes, copy->dstY, copy->dstZ, copy->dstLOD,
+                      copy->dstPitch, copy->dstHeight};
+    const Side source{copy->srcMemoryType, address_of(copy->srcHost), copy->srcDevice,
+                      copy->srcXInBytes, copy->srcY, copy->srcZ, copy->srcLOD,
+                      copy->srcPitch, copy->srcHeight};
+    return copy_sides(target, source, copy->WidthInBytes, copy->Height, copy->Depth, stream,
+                      promise);
+}
+
+}  // namespace
+
+CUresult body_cuMemcpy2D_v2(const CUDA_MEMCPY2D* copy, CUstream stream) {
+    return copy_2d(copy, stream, Promise::kDone);
+}
+CUresult body_cuMemcpy2DUnaligned_v2(const CUDA_MEMCPY2D* copy, CUstream stream) {
+    return copy_2d(copy, stream, Promise::kDone);
+}
+CUresult body_cuMemcpy3D_v2(const CUDA_MEMCPY3D* copy, CUstream stream) {
+    return copy_3d(copy, stream, Promise::kDone);
+}
+CUresult body_cuMemcpy3DPeer(const CUDA_MEMCPY3D_PEER* copy, CUstream stream) {
+    return copy_3d(copy, stream, Promise::kDone);
+}
+
+}  // namespace cubar::guest
+
+using namespace cubar::guest;
+
+CUBAR_API cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D* copy, CUstream stream) {
+    return copy_2d(copy, stream, Promise::kAsync);
+}
+CUBAR_API cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D* copy, CUstream stream) {
+    return copy_3d(copy, stream, Promise::kAsync);
+}
+CUBAR_API cuMemcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER* copy, CUstream stream) {
+    return copy_3d(copy, stream, Promise::kAsync);
+}

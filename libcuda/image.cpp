@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcuda/image.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "driver/image/image.h"
+#include "driver/log.h"
+#include "transport/bulk_copy.h"
+#include "transport/descriptor.h"
+
+namespace cubar::guest {
+namespace {
+
+/// An image of up to this size goes in one piece; a larger one would take arena that others need.
+constexpr std::size_t kOnePiece = std::size_t{16} << 20;
+constexpr std::size_t kPart = kGranuleBytes;
+
+}  // namespace
+
+ImageUpload::~ImageUpload() {
+    if (number_ == 0) return;
+    wire::image_end::Request request{};
+    request.upload = number_;
+    caller_.channel().post({static_cast<std::uint32_t>(wire::image_end::kOpcode),
+                            caller_.thread->number, 0, 0},
+                           request);
+    block_.reset();
+    return_free_granules(caller_);
+}
+
+CUresult ImageUpload::send(std::span<const std::byte> image) {
+    bytes_ = image.size();
+    if (image.size() <= kOnePiece) {
+        ArenaBlock block = ArenaBlock::allocate(caller_, image.size());
+        if (block) {
+            transport::bulk_write(block.data(), image.data(), image.size(),
+                                  caller_.channel().memory_type());
+            block_.emplace(std::move(block));
+            return CUDA_SUCCESS;
+        }
+    }
+    return send_in_parts(image);
+}
+
+CUresult ImageUpload::send_in_parts(std::span<const std::byte> image) {
+    ArenaBlock block = ArenaBlock::allocate(caller_, std::min(kPart, image.size()));
+    if (!block) return CUDA_ERROR_OUT_OF_MEMORY;
+    wire::image_begin::Request begin{};
+    begin.bytes = image.size();
+    wire::image_begin::Reply begun{};
+    CUBAR_TRY(call_in<wire::image_begin>(caller_, {}, {}, begin, begun));
+    number_ = begun.upload;
+    for (std::size_t done = 0; done < image.size();) {
+        const std::size_t bytes = std::min(block.bytes(), image.size() - done);
+        transport::bulk_write(block.data(), image.data() + done, bytes,
+                              caller_.channel().memory_type());
+        wire::image_part::Request part{};
+        part.image_offset = done;
+        part.arena_offset = block.offset();
+        part.bytes = bytes;
+        part.upload = number_;
+        wire::image_part::Reply reply{};
+        CUBAR_TRY(call_in<wire::image_part>(caller_, {}, {}, part, reply));
+        done += bytes;
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult LoadOptions::read(unsigned count, CUjit_option* options, void** values) {
+    if (count != 0 && (options == nullptr || values == nullptr)) return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned index = 0; index < count; ++index) {
+        const auto value = reinterpret_cast<std::uint64_t>(values[index]);
+        switch (options[index]) {
+            case CU_JIT_INFO_LOG_BUFFER: info_.buffer = static_cast<char*>(values[index]); break;
+            case CU_JIT_ERROR_LOG_BUFFER: error_.buffer = static_cast<char*>(values[index]); break;
+            case CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES:
+                info_.bytes = static_cast<std::uint32_t>(value);
+                info_.used = &values[index];
+                break;
+            case CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES:
+                error_.bytes = static_cast<std::uint32_t>(value);
+                error_.used = &values[index];
+                break;
+            case CU_JIT_WALL_TIME: answers_.emplace_back(options[index], &values[index]); break;
+            case CU_JIT_GLOBAL_SYMBOL_NAMES:
+            case CU_JIT_GLOBAL_SYMBOL_ADDRESSES:
+            case CU_JIT_REFERENCED_KERNEL_NAMES:
+            case CU_JIT_REFERENCED_VARIABLE_NAMES: return CUDA_ERROR_NOT_SUPPORTED;
+            case CU_JIT_THREADS_PER_BLOCK:
+                answers_.emplace_back(options[index], &values[index]);
+                [[fallthrough]];
+            default:
+                entries_.push_back({static_cast<std::uint32_t>(options[index]), 0, value});
+                break;
+        }
+    }
+    if (info_.buffer == nullptr) info_.bytes = 0;
+    if (error_.buffer == nullptr) error_.bytes = 0;
+    jit_count_ = static_cast<std::uint32_t>(entries_.size());
+    return CUDA_SUCCESS;
+}
+
+CUresult LoadOptions::read_library(unsigned count, CUlibraryOption* options, void** values) {
+    if (count != 0 && options == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned index = 0; index < count; ++index) {
+        switch (options[index]) {
+            // The host keeps a copy of the image as long as it needs it.
+            case CU_LIBRARY_BINARY_IS_PRESERVED: break;
+            case CU_LIBRARY_HOST_UNIVERSAL_FUNCTION_AND_DATA_TABLE:
+                if (values == nullptr || values[index] != nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+                break;
+            default: return CUDA_ERROR_INVALID_VALUE;
+        }
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult LoadOptions::prepare_logs() {
+    // Nobody reads more; and the arena is not the application's to fill.
+    constexpr std::uint32_t kMostLog = 1u << 20;
+    info_.bytes = std::min(info_.bytes, kMostLog);
+    error_.bytes = std::min(error_.bytes, kMostLog);
+    if (info_.bytes + error_.bytes == 0) return CUDA_SUCCESS;
+    ArenaBlock block = ArenaBlock::allocate(caller_, info_.bytes + error_.bytes);
+    if (!block) return CUDA_ERROR_OUT_OF_MEMORY;
+    logs_.emplace(std::move(block));
+    return CUDA_SUCCESS;
+}
+
+void LoadOptions::deliver(Log& log, const std::byte* text, std::uint32_t used) const {
+    if (log.bytes == 0) return;
+    const std::uint32_t length = std::min(used, log.bytes - 1);
+    transport::bulk_read(reinterpret_cast<std::byte*>(log.buffer), text, length,
+                         caller_.channel().memory_type());
+    log.buffer[length] = '\0';
+    *log.used = reinterpret_cast<void*>(static_cast<std::uintptr_t>(length));
+}
+
+void LoadOptions::finish(std::uint32_t info_used, std::uint32_t error_used) {
+    if (!logs_) return;
+    deliver(info_, logs_->data(), info_used);
+    deliver(error_, logs_->data() + info_.bytes, error_used);
+}
+
+void LoadOptions::answer(CUjit_option option, std::uint32_t value_bits) {
+    for (const auto& [asked, place] : answers_) {
+        // CUDA stores the 4 bytes of the value where the option's pointer was.
+        if (asked == option) std::memcpy(place, &value_bits, sizeof value_bits);
+    }
+}
+
+CUresult measure_image(const void* image, std::span<const std::byte>& out) {
+    if (image == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    const auto measured = driver::image::measure(image);
+    if (!measured) {
+        CUBAR_LOG(kError, "an image that cannot be read: %s", measured.reason());
+        return CUDA_ERROR_INVALID_IMAGE;
+    }
+    out = measured->bytes;
+    return CUDA_SUCCESS;
+}
+
+CUresult read_file(const char* path, std::vector<std::byte>& out) {
+    const transport::Descriptor file(open(path, O_RDONLY | O_CLOEXEC));
+    struct stat status {};
+    if (file.get() < 0 || fstat(file.get(), &status) != 0) return CUDA_ERROR_FILE_NOT_FOUND;
+    // A final zero, so that a text file ends where an image in memory would.
+    out.resize(static_cast<std::size_t>(status.st_size) + 1);
+    std::size_t done = 0;
+    while (done + 1 < out.size()) {
+        const ssize_t got = read(file.get(), out.data() + done, out.size() - 1 - done);
+        if (got <= 0) return CUDA_ERROR_FILE_NOT_FOUND;
+        done += static_cast<std::size_t>(got);
+    }
+    return CUDA_SUCCESS;
+}
+
+}  // namespace cubar::guest

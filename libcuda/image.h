@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <cuda.h>
+
+#include "libcuda/arena.h"
+#include "libcuda/call.h"
+
+namespace cubar::guest {
+
+/// A module image on its way to the host: in one piece of the arena where there is room for it, else
+/// in parts through a smaller one.
+class ImageUpload {
+public:
+    explicit ImageUpload(const Caller& caller) : caller_(caller) {}
+    ImageUpload(const ImageUpload&) = delete;
+    ImageUpload& operator=(const ImageUpload&) = delete;
+    /// Lets the host forget an upload in parts.
+    ~ImageUpload();
+
+    CUresult send(std::span<const std::byte> image);
+
+    std::uint64_t offset() const { return block_ ? block_->offset() : 0; }
+    std::uint64_t bytes() const { return bytes_; }
+    std::uint32_t number() const { return number_; }
+
+private:
+    CUresult send_in_parts(std::span<const std::byte> image);
+
+    const Caller& caller_;
+    std::optional<ArenaBlock> block_;
+    std::uint64_t bytes_ = 0;
+    std::uint32_t number_ = 0;
+};
+
+/// The options of a load, as cuModuleLoadDataEx and cuLibraryLoadData take them.
+class LoadOptions {
+public:
+    explicit LoadOptions(const Caller& caller) : caller_(caller) {}
+
+    /// CUDA_ERROR_INVALID_VALUE for null arrays, NOT_SUPPORTED for options whose pointers mean
+    /// nothing on the host.
+    CUresult read(unsigned count, CUjit_option* options, void** values);
+    CUresult read_library(unsigned count, CUlibraryOption* options, void** values);
+    /// Makes room for the compiler's messages, if the application wants them.
+    CUresult prepare_logs();
+
+    std::span<const std::byte> payload() const { return std::as_bytes(std::span(entries_)); }
+
+    template <typename Request>
+    void describe(Request& request) const {
+        request.option_count = jit_count_;
+        request.library_option_count = static_cast<std::uint32_t>(entries_.size()) - jit_count_;
+        request.payload_bytes = static_cast<std::uint32_t>(payload().size());
+        request.info_log_offset = logs_ ? logs_->offset() : 0;
+        request.info_log_bytes = info_.bytes;
+        request.error_log_offset = logs_ ? logs_->offset() + info_.bytes : 0;
+        request.error_log_bytes = error_.bytes;
+    }
+
+    /// Copies the messages to the application's buffers and tells their lengths.
+    void finish(std::uint32_t info_used, std::uint32_t error_used);
+    /// Stores what the host answered to an option that asks, e.g. CU_JIT_WALL_TIME.
+    void answer(CUjit_option option, std::uint32_t value_bits);
+
+private:
+    struct Entry {
+        std::uint32_t option;
+        std::uint32_t zero;
+        std::uint64_t value;
+    };
+    struct Log {
+        char* buffer = nullptr;
+        std::uint32_t bytes = 0;
+        void** used = nullptr;  ///< the size option's value, which becomes the length
+    };
+    void deliver(Log& log, const std::byte* text, std::uint32_t used) const;
+
+    const Caller& caller_;
+    std::vector<Entry> entries_;
+    std::uint32_t jit_count_ = 0;
+    std::vector<std::pair<CUjit_option, void**>> answers_;
+    Log info_;
+    Log error_;
+    std::optional<ArenaBlock> logs_;
+};
+
+/// The bytes of an image of which an application gives only the address; CUDA's error for one that
+/// cannot be told.
+CUresult measure_image(const void* image, std::span<const std::byte>& out);
+
+/// A whole file, for cuModuleLoad and cuLibraryLoadFromFile.
+CUresult read_file(const char* path, std::vector<std::byte>& out);
+
+}  // namespace cubar::guest

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// Launches: one record each, built in the ring, with CUDA's synchronous errors found here.
+#include "libcuda/launch.h"
+
+#include <cstdlib>
+
+#include "libcuda/kernel.h"
+
+namespace cubar::guest {
+namespace {
+
+struct Shape {
+    std::uint32_t grid[3];
+    std::uint32_t block[3];
+    std::uint32_t shared_bytes;
+};
+
+/// Where an application's parameters lie: one pointer for each, or all in a buffer.
+struct Arguments {
+    void** each = nullptr;
+    const void* buffer = nullptr;
+    std::size_t buffer_bytes = 0;
+};
+
+bool fits(std::uint32_t value, std::int32_t limit) {
+    return value != 0 && value <= static_cast<std::uint32_t>(limit);
+}
+
+CUresult check_shape(const DeviceFacts& device, const KernelFacts& kernel, const Shape& shape) {
+    const auto& limit = device.attribute;
+    if (!fits(shape.grid[0], limit[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X]) ||
+        !fits(shape.grid[1], limit[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y]) ||
+        !fits(shape.grid[2], limit[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z]) ||
+        !fits(shape.block[0], limit[CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X]) ||
+        !fits(shape.block[1], limit[CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y]) ||
+        !fits(shape.block[2], limit[CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z])) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    // Each factor is at most 1024, so the product cannot overflow.
+    const std::uint32_t threads = shape.block[0] * shape.block[1] * shape.block[2];
+    if (!fits(threads, limit[CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK])) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    // An attribute that was not told is INT_MIN and checks nothing: the host will.
+    const std::int32_t most_threads =
+        kernel.attribute[CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK].load(std::memory_order_relaxed);
+    if (most_threads > 0 && !fits(threads, most_threads)) return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
+    const std::int32_t most_shared =
+        kernel.attribute[CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES].load(
+            std::memory_order_relaxed);
+    if (most_shared >= 0 && shape.shared_bytes > static_cast<std::uint32_t>(most_shared)) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult read_extra(void** extra, Arguments& out) {
+    bool sized = false;
+    for (; *extra != CU_LAUNCH_PARAM_END; extra += 2) {
+        if (*extra == CU_LAUNCH_PARAM_BUFFER_POINTER) {
+            out.buffer = extra[1];
+        } else if (*extra == CU_LAUNCH_PARAM_BUFFER_SIZE && extra[1] != nullptr) {
+            out.buffer_bytes = *static_cast<const std::size_t*>(extra[1]);
+            sized = true;
+        } else {
+            return CUDA_ERROR_INVALID_VALUE;
+        }
+    }
+    return out.buffer != nullptr && sized ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult check_arguments(const KernelFacts& kernel, void** each, void** extra, Arguments& out) {
+    if (each != nullptr && extra != nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (kernel.parameter_bytes == 0) return CUDA_SUCCESS;
+    if (extra != nullptr) {
+        CUBAR_TRY(read_extra(extra, out));
+        return out.buffer_bytes >= kernel.parameter_bytes ? CUDA_SUCCESS
+                                                          : CUDA_ERROR_INVALID_VALUE;
+    }
+    if (each == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    for (std::size_t index = 0; index < kernel.parameters.size(); ++index) {
+        if (each[index] == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    }
+    out.each = each;
+    return CUDA_SUCCESS;
+}
+
+/// Writes the parameter block. Each byte is stored at most once and none is read back: the ring may
+/// be write-combined. Gaps between parameters keep whatever the ring held, which is this
+/// process's own.
+inline void gather(const KernelFacts& kernel, const Arguments& arguments, std::byte* block) {
+    if (arguments.each == nullptr) {
+        if (kernel.parameter_bytes != 0) {
+            std::memcpy(block, arguments.buffer, kernel.parameter_bytes);
+        }
+        return;
+    }
+    void* const* source = arguments.each;
+    for (const KernelParameter& parameter : kernel.parameters) {
+        std::byte* target = block + parameter.offset;
+        switch (parameter.size) {
+            case 8: std::memcpy(target, *source, 8); break;
+            case 4: std::memcpy(target, *source, 4); break;
+            default: std::memcpy(target, *source, parameter.size); break;
+        }
+        ++source;
+    }
+}
+
+/// CUDA_LAUNCH_BLOCKING=1 makes each launch wait, for people who look for a faulty kernel.
+bool launches_block() {
+    static const bool blocking = [] {
+        const char* value = std::getenv("CUDA_LAUNCH_BLOCKING");
+        return value != nullptr && value[0] == '1';
+    }();
+    return blocking;
+}
+
+CUresult after_launch(const Caller& caller, Stream& stream, const KernelFacts& kernel,
+                      Position position) {
+    note(stream, position);
+    if (kernel.prints) [[unlikely]] stream.prints.store(true, std::memory_order_relaxed);
+    if (launches_block()) [[unlikely]] return synchronize_on_host(caller, stream);
+    return CUDA_SUCCESS;
+}
+
+struct Launch {
+    Caller caller;
+    Callee callee;
+    Stream* stream = nullptr;
+    Arguments arguments;
+};
+
+inline CUresult prepare(CUfunction function, const Shape& shape, CUstream stream, void** each,
+                        void** extra, Launch& out) {
+    CUBAR_TRY(enter(out.caller));
+    CUBAR_TRY(find_callee(out.caller, function, out.callee));
+    CUBAR_TRY(find_stream(out.caller, stream, out.stream));
+    if (out.stream->context != out.caller.context->handle) return CUDA_ERROR_INVALID_HANDLE;
+    const DeviceFacts& device = out.caller.process->device_facts(out.caller.context->device);
+    CUBAR_TRY(check_shape(device, *out.callee.facts, shape));
+    CUBAR_TRY(check_arguments(*out.callee.facts, each, extra, out.arguments));
+    return pace(out.caller, *out.stream);
+}
+
+template <typename W>
+typename W::Request request_for(const Launch& launch, const Shape& shape) {
+    typename W::Request request{};
+    request.function = launch.callee.function;
+    std::memcpy(request.grid, shape.grid, sizeof request.grid);
+    std::memcpy(request.block, shape.block, sizeof request.block);
+    request.shared_bytes = shape.shared_bytes;
+    return request;
+}
+
+/// Builds the record in place: request, then `before` (launch attributes), then the parameters.
+template <typename W>
+CUresult send(const Launch& launch, const typename W::Request& request,
+              std::span<const std::byte> before) {
+    const KernelFacts& kernel = *launch.callee.facts;
+    auto build = launch.caller.channel().begin(sizeof request + before.size() +
+                                               kernel.parameter_bytes);
+    if (!build) return session_error(build.error());
+    build.set_header({static_cast<std::uint32_t>(W::kOpcode), launch.caller.thread->number,
+                      launch.stream->context.bits(), launch.stream->handle.bits()},
+                     kNoReply);
+    std::byte* body = build.body();
+    std::memcpy(body, &request, sizeof request);
+    body += sizeof request;
+    if (!before.empty()) std::memcpy(body, before.data(), before.size());
+    gather(kernel, launch.arguments, body + before.size());
+    return after_launch(launch.caller, *launch.stream, kernel, build.commit());
+}
+
+}  // namespace
+}  // namespace cubar::guest
+
+using namespace cubar::guest;
+namespace wire = cubar::wire;
+
+CUBAR_API cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y,
+                         unsigned int grid_z, unsigned int block_x, unsigned int block_y,
+                         unsigned int block_z, unsigned int shared_bytes, CUstream stream,
+                         void** parameters, void** extra) {
+    const Shape shape{{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes};
+    Launch launch;
+    CUBAR_TRY(prepare(function, shape, stream, parameters, extra, launch));
+    auto request = request_for<wire::cuLaunchKernel>(launch, shape);
+    request.payload_bytes = launch.callee.facts->parameter_bytes;
+    return send<wire::cuLaunchKernel>(launch, request, {});
+}
+
+CUBAR_API cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** parameters,
+                           void** extra) {
+    if (config == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (config->numAttrs == 0) {
+        return cuLaunchKernel(function, config->gridDimX, config->gridDimY, config->gridDimZ,
+                              config->blockDimX, config->blockDimY, config->blockDimZ,
+                              config->sharedMemBytes, config->hStream, parameters, extra);
+    }
+    const Shape shape{{config->gridDimX, config->gridDimY, config->gridDimZ},
+                      {config->blockDimX, config->blockDimY, config->blockDimZ},
+                      config->sharedMemBytes};
+    Launch launch;
+    CUBAR_TRY(prepare(function, shape, config->hStream, parameters, extra, launch));
+    LaunchAttributes attributes;
+    CUBAR_TRY(attributes.encode(launch.caller, *config));
+    auto request = request_for<wire::cuLaunchKernelEx>(launch, shape);
+    request.attribute_count = attributes.count();
+    request.parameter_bytes = launch.callee.facts->parameter_bytes;
+    request.payload_bytes =
+        static_cast<std::uint32_t>(attributes.bytes().size()) + request.parameter_bytes;
+    return send<wire::cuLaunchKernelEx>(launch, request, attributes.bytes());
+}

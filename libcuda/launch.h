@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include <cuda.h>
+
+#include "libcuda/call.h"
+
+namespace cubar::guest {
+
+/// Launch attributes as they cross: u32 id, u32 zero, 64 bytes of value with handles for objects.
+class LaunchAttributes {
+public:
+    static constexpr std::size_t kMost = 16;  ///< CUDA knows fewer; repeating one makes no sense
+    static constexpr std::size_t kEntryBytes = 72;
+
+    /// CUDA_ERROR_NOT_SUPPORTED for what cannot cross, INVALID_VALUE for what CUDA does not know.
+    CUresult encode(const Caller& caller, const CUlaunchConfig& config);
+
+    std::uint32_t count() const { return count_; }
+    std::span<const std::byte> bytes() const {
+        return std::span(entries_).first(count_ * kEntryBytes);
+    }
+
+private:
+    void add(CUlaunchAttributeID id, const void* value, std::size_t bytes);
+
+    std::array<std::byte, kMost * kEntryBytes> entries_{};
+    std::uint32_t count_ = 0;
+};
+
+}  // namespace cubar::guest

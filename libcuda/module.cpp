@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcuda/module.h"
+
+#include <bit>
+#include <cstring>
+
+#include "libcuda/image.h"
+#include "libcuda/kernel.h"
+
+namespace cubar::guest {
+
+CUresult mirror_module(const Caller& caller, ModuleHandle handle) {
+    if (caller.session->modules.find(handle) != nullptr) return CUDA_SUCCESS;
+    const bool mirrored = caller.session->modules.mirror(
+        handle, [&](Module& module) { module.context = caller.context->handle; });
+    return mirrored ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+void remember_global(const Caller& caller, std::uint64_t address, std::uint64_t bytes) {
+    if (bytes == 0) return;
+    MemoryRange range;
+    range.begin = address;
+    range.bytes = bytes;
+    range.kind = MemoryKind::kDevice;
+    range.context = caller.context->handle;
+    range.device = caller.context->device;
+    range.owned = false;
+    // Asking twice for one variable adds it once.
+    caller.session->addresses.add_apart(range);
+}
+
+namespace {
+
+CUresult load(CUmodule* out, std::span<const std::byte> image, const Caller& caller,
+              LoadOptions& options) {
+    ImageUpload upload(caller);
+    CUBAR_TRY(upload.send(image));
+    CUBAR_TRY(options.prepare_logs());
+    wire::cuModuleLoadDataEx::Request request{};
+    request.image_offset = upload.offset();
+    request.image_bytes = upload.bytes();
+    request.upload = upload.number();
+    options.describe(request);
+    wire::cuModuleLoadDataEx::Reply reply{};
+    const CUresult result = call_in<wire::cuModuleLoadDataEx>(
+        caller, caller.context->handle, {}, request, reply, options.payload());
+    // The messages matter most where the load failed.
+    options.finish(reply.info_log_used, reply.error_log_used);
+    if (result != CUDA_SUCCESS) return result;
+    options.answer(CU_JIT_WALL_TIME, std::bit_cast<std::uint32_t>(reply.wall_time));
+    options.answer(CU_JIT_THREADS_PER_BLOCK, reply.threads_per_block);
+    CUBAR_TRY(mirror_module(caller, reply.module));
+    *out = pointer_to<CUmodule>(reply.module);
+    return CUDA_SUCCESS;
+}
+
+CUresult find_module(const Caller& caller, CUmodule value, ModuleHandle& out) {
+    out = ModuleHandle(bits_of(value));
+    return caller.session->modules.find(out) != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+std::span<const std::byte> text(const char* name) {
+    return std::as_bytes(std::span(name, std::strlen(name)));
+}
+
+/// Ends what was found in a module: the host has unloaded it.
+void drop_functions(const Caller& caller, ModuleHandle module) {
+    Session& session = *caller.session;
+    session.occupancy.clear();
+    session.functions.for_each([&](FunctionHandle handle, const Function& function) {
+        if (function.module == module && session.functions.forget(handle)) {
+            session.kernel_facts.release(function.facts);
+        }
+    });
+}
+
+}  // namespace
+}  // namespace cubar::guest
+
+using namespace cubar::guest;
+namespace wire = cubar::wire;
+
+CUBAR_API cuModuleLoadDataEx(CUmodule* out, const void* image, unsigned int count,
+                             CUjit_option* options, void** values) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    std::span<const std::byte> bytes;
+    CUBAR_TRY(measure_image(image, bytes));
+    LoadOptions read(caller);
+    CUBAR_TRY(read.read(count, options, values));
+    return load(out, bytes, caller, read);
+}
+
+CUBAR_API cuModuleLoadData(CUmodule* out, const void* image) {
+    return cuModuleLoadDataEx(out, image, 0, nullptr, nullptr);
+}
+
+CUBAR_API cuModuleLoadFatBinary(CUmodule* out, const void* image) {
+    return cuModuleLoadDataEx(out, image, 0, nullptr, nullptr);
+}
+
+CUBAR_API cuModuleLoad(CUmodule* out, const char* path) {
+    if (out == nullptr || path == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    std::vector<std::byte> file;
+    CUBAR_TRY(read_file(path, file));
+    return cuModuleLoadDataEx(out, file.data(), 0, nullptr, nullptr);
+}
+
+CUBAR_API cuModuleUnload(CUmodule value) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    cubar::ModuleHandle handle;
+    CUBAR_TRY(find_module(caller, value, handle));
+    wire::cuModuleUnload::Request request{};
+    request.module = handle;
+    wire::cuModuleUnload::Reply reply{};
+    CUBAR_TRY(call_in<wire::cuModuleUnload>(caller, caller.context->handle, {}, request, reply));
+    caller.session->modules.forget(handle);
+    drop_functions(caller, handle);
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuModuleGetLoadingMode(CUmoduleLoadingMode* mode) {
+    Process* process = nullptr;
+    CUBAR_TRY(entered(process));
+    if (mode == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    // Lazy, whatever CUDA_MODULE_LOADING says: eager costs thousands of loads and gains nothing.
+    *mode = CU_MODULE_LAZY_LOADING;
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuModuleGetFunction(CUfunction* out, CUmodule value, const char* name) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (out == nullptr || name == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    wire::cuModuleGetFunction::Request request{};
+    CUBAR_TRY(find_module(caller, value, request.module));
+    request.payload_bytes = static_cast<std::uint32_t>(text(name).size());
+    wire::cuModuleGetFunction::Reply reply{};
+    CUBAR_TRY(call_in<wire::cuModuleGetFunction>(caller, caller.context->handle, {}, request, reply,
+                                                 text(name)));
+    KernelFacts* facts = keep_facts(caller, facts_in(reply.function, reply), name);
+    CUBAR_TRY(mirror_function(caller, reply.function, request.module, facts));
+    *out = pointer_to<CUfunction>(reply.function);
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuModuleEnumerateFunctions(CUfunction* out, unsigned int count, CUmodule value) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    wire::cuModuleEnumerateFunctions::Request request{};
+    CUBAR_TRY(find_module(caller, value, request.module));
+    for (unsigned done = 0; done < count;) {
+        request.first = done;
+        request.count = count - done;
+        wire::cuModuleEnumerateFunctions::Reply reply{};
+        CUBAR_TRY(call_in<wire::cuModuleEnumerateFunctions>(caller, caller.context->handle, {},
+                                                            request, reply));
+        const unsigned got = std::min<unsigned>(reply.count, std::size(reply.function));
+        if (got == 0) return CUDA_SUCCESS;
+        for (unsigned index = 0; index < got && done < count; ++index, ++done) {
+            KernelFacts* facts = ask_facts(caller, reply.function[index]);
+            CUBAR_TRY(mirror_function(caller, reply.function[index], request.module, facts));
+            out[done] = pointer_to<CUfunction>(reply.function[index]);
+        }
+    }
+    return CUDA_SUCCESS;
+}
+
+CUBAR_API cuModuleGetGlobal_v2(CUdeviceptr* address, std::size_t* bytes, CUmodule value,
+                               const char* name) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (name == nullptr || (address == nullptr && bytes == nullptr)) return CUDA_ERROR_INVALID_VALUE;
+    wire::cuModuleGetGlobal_v2::Request request{};
+    CUBAR_TRY(find_module(caller, value, request.module));
+    request.payload_bytes = static_cast<std::uint32_t>(text(name).size());
+    wire::cuModuleGetGlobal_v2::Reply reply{};
+    CUBAR_TRY(call_in<wire::cuModuleGetGlobal_v2>(caller, caller.context->handle, {}, request,
+                                                  reply, text(name)));
+    remember_global(caller, reply.address, reply.bytes);
+    if (address != nullptr) *address = reply.address;
+    if (bytes != nullptr) *bytes = reply.bytes;
+    return CUDA_SUCCESS;
+}

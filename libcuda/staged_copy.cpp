@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "driver/log.h"
+#include "libcuda/arena.h"
+#include "libcuda/copy.h"
+
+namespace cubar::guest {
+namespace {
+
+constexpr transport::Nanoseconds kChunkPatience = 200'000;
+
+}  // namespace
+
+CUresult StagedCopy::prepare() {
+    if (loan_) return CUDA_SUCCESS;
+    const auto lease = [this](std::size_t bytes, std::uint64_t& offset) {
+        ArenaBlock block = ArenaBlock::allocate(caller_, bytes);
+        if (!block) return false;
+        offset = block.release();
+        return true;
+    };
+    loan_.replace(caller_.session->staging.borrow(lease));
+    return loan_ ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+CUresult StagedCopy::free_chunk(std::size_t number, StagingChunk*& out) {
+    out = &loan_->chunks[number % StagingSet::kChunks];
+    return await(*out);
+}
+
+CUresult StagedCopy::await(StagingChunk& chunk) {
+    if (chunk.busy_until == 0) return CUDA_SUCCESS;
+    const transport::Channel& channel = caller_.channel();
+    const bool reached =
+        channel.reached(chunk.fence, chunk.busy_until) ||
+        channel.wait_fence(chunk.fence, chunk.busy_until, transport::now() + kChunkPatience) ==
+            transport::Error::kNone;
+    chunk.busy_until = 0;
+    if (reached) return CUDA_SUCCESS;
+    // A faulted context writes no fences, and a long kernel may be in front: the host knows. Once it
+    // has waited, successfully or not, nothing of that context touches the chunk any more.
+    Context* context = caller_.session->contexts.find(chunk.context);
+    if (context == nullptr) return CUDA_SUCCESS;
+    const CUresult result = synchronize_on_host(caller_, *context);
+    // Another context's failure is for those who work in that one.
+    return chunk.context == stream_.context ? result : CUDA_SUCCESS;
+}
+
+}  // namespace cubar::guest

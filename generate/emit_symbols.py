@@ -4,31 +4,63 @@
 from __future__ import annotations
 
 from model import Api, Call, base_name
-from text import CUDA, EXPORT, HEAD, pointer_type
+from text import CUDA, HEAD, pointer_type
 
 
 def guest_symbols(api: Api) -> str:
     """The guest library's table: what is refused or not yet remoted has no function."""
-    return _table(api, lambda call: call.there)
+    rows = [(name, version, per_thread, symbol if call.there else '')
+            for name, version, per_thread, symbol, call in _rows(api)]
+    return _table(rows) + (
+        '}  // namespace\n\n'
+        'std::span<const Symbol> symbol_table() noexcept { return kTable; }\n\n'
+        '}  // namespace cubar::driver\n')
 
 
 def softgpu_symbols(api: Api) -> str:
-    """softgpu's table: whatever is not defined elsewhere is, at link time, cubar_driver_gap."""
-    return _table(api, lambda call: True)
+    """softgpu's table: whatever is not defined elsewhere is, at link time, cubar_driver_gap. A
+    per-thread variant is a thunk, which is there always: it counts as a gap if its base is one."""
+    rows = list(_rows(api))
+    bases = [f'    {_address(call.name)},' for *_, call in rows]
+    return _table([row[:4] for row in rows]) + '\n'.join([
+        '// What each function of kTable calls, or itself.',
+        'void* const kBases[] = {', *bases, '};',
+        f'static_assert(std::size(kTable) == {len(rows)} && std::size(kBases) == {len(rows)});\n',
+        f'std::array<Symbol, {len(rows)}> without_gaps() {{',
+        f'    std::array<Symbol, {len(rows)}> table{{}};',
+        '    for (std::size_t i = 0; i < table.size(); ++i) {',
+        '        table[i] = kTable[i];',
+        f'        if (kBases[i] == {_address("cubar_driver_gap")}) table[i].function = kBases[i];',
+        '    }',
+        '    return table;',
+        '}\n',
+        '}  // namespace\n',
+        'std::span<const Symbol> symbol_table() noexcept {',
+        '    static const auto table = without_gaps();',
+        '    return table;',
+        '}\n',
+        '}  // namespace cubar::driver\n'])
 
 
-def _table(api: Api, there) -> str:
-    rows = sorted((base_name(symbol), version, per_thread, symbol if there(call) else '')
-                  for call in api.functions for symbol, version, per_thread in call.symbols)
-    lines = [HEAD + CUDA + '\n#include <span>\n\n#include "driver/symbols.h"\n\n'
+def _rows(api: Api) -> list[tuple[str, int, bool, str, Call]]:
+    """Base name, version, per thread, symbol, call: in the order that look-up needs."""
+    return sorted(((base_name(symbol), version, per_thread, symbol, call)
+                   for call in api.functions for symbol, version, per_thread in call.symbols),
+                  key=lambda row: row[:4])
+
+
+def _table(rows: list[tuple[str, int, bool, str]]) -> str:
+    lines = [HEAD + CUDA + '\n#include <array>\n#include <cstddef>\n#include <iterator>\n'
+             '#include <span>\n\n#include "driver/symbols.h"\n\n'
              'namespace cubar::driver {\nnamespace {\n', 'const Symbol kTable[] = {']
     for name, version, per_thread, symbol in rows:
-        function = f'reinterpret_cast<void*>(&::{symbol})' if symbol else 'nullptr'
-        lines.append(f'    {{"{name}", {version}, {_bool(per_thread)}, {function}}},')
-    lines += ['};\n', '}  // namespace\n',
-              'std::span<const Symbol> symbol_table() noexcept { return kTable; }\n',
-              '}  // namespace cubar::driver\n']
-    return '\n'.join(lines)
+        function = _address(symbol) if symbol else 'nullptr'
+        lines.append(f'    {{"{name}", {version}, {str(per_thread).lower()}, {function}}},')
+    return '\n'.join(lines) + '\n};\n\n'
+
+
+def _address(symbol: str) -> str:
+    return f'reinterpret_cast<void*>(&::{symbol})'
 
 
 def softgpu_gaps(api: Api) -> str:
@@ -65,7 +97,3 @@ def export_list(api: Api) -> str:
     """A version script: export exactly the driver API."""
     names = sorted(symbol for call in api.functions for symbol, _, _ in call.symbols)
     return '{\n    global:\n' + ''.join(f'        {n};\n' for n in names) + '    local: *;\n};\n'
-
-
-def _bool(value: bool) -> str:
-    return 'true' if value else 'false'

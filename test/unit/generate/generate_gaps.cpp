@@ -19,6 +19,11 @@ extern "C" CUresult cuMemFree_v2(CUdeviceptr) {
     return CUDA_SUCCESS;
 }
 
+// As generated for softgpu.
+extern "C" CUresult cuStreamGetFlags_ptsz(CUstream stream, unsigned int* flags) {
+    return cuStreamGetFlags(stream, flags);
+}
+
 TEST_CASE("a definition takes the place of its gap") {
     void* found = nullptr;
     CHECK(driver::get_proc_address("cuInit", &found, 13000, 0) == CUDA_SUCCESS);
@@ -35,6 +40,12 @@ TEST_CASE("a gap links, says so, and is not handed out") {
     CHECK(found == nullptr);
     // The ABI of CUDA 2.0 is a gap, though that of 3.2 is there.
     CHECK(driver::get_proc_address("cuMemFree", &found, 2000, 0) == CUDA_ERROR_NOT_FOUND);
+}
+
+TEST_CASE("a per-thread variant whose base is a gap is one too") {
+    CHECK(cuStreamGetFlags_ptsz(nullptr, nullptr) == CUDA_ERROR_NOT_SUPPORTED);
+    void* found = &found;
+    CHECK(driver::get_proc_address("cuStreamGetFlags", &found, 13000, 2) == CUDA_ERROR_NOT_FOUND);
 }
 
 TEST_CASE("all but the two are gaps") {

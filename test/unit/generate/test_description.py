@@ -18,6 +18,8 @@ from model import base_name  # noqa: E402
 from parse import parse_files  # noqa: E402
 
 API = parse_files(sorted((SOURCE / 'include/cubar/api').glob('*.api')))
+CUDA_VERSION = int(re.search(r'#define CUDA_VERSION (\d+)',
+                             (CUDA / 'include/cuda.h').read_text(encoding='utf-8')).group(1))
 SYMBOLS = {symbol: (version, per_thread) for call in API.functions
            for symbol, version, per_thread in call.symbols}
 
@@ -32,9 +34,10 @@ class Toolkit(unittest.TestCase):
         lines = subprocess.run(['nm', '-D', '--defined-only', stub], capture_output=True,
                                text=True, check=True).stdout.splitlines()
         exported = {line.split()[-1] for line in lines}
-        self.assertEqual(len(exported), 637)
-        self.assertEqual(exported - set(SYMBOLS), set(), 'not described')
+        self.assertEqual(len(SYMBOLS), 637)
         self.assertEqual(set(SYMBOLS) - exported, set(), 'described, but not there')
+        if CUDA_VERSION == 13000:  # newer ones have more
+            self.assertEqual(exported - set(SYMBOLS), set(), 'not described')
 
     def test_versions_of_the_typedefs(self):
         listed = set()
@@ -47,8 +50,8 @@ class Toolkit(unittest.TestCase):
                      for s, (version, per_thread) in SYMBOLS.items()}
         self.assertEqual(len(described), 637)
         self.assertEqual(described - listed, set())
-        # What else is listed is OpenGL's, which the stub does not export.
-        self.assertEqual({n for n, _, _ in listed - described if 'GL' not in n}, set())
+        if CUDA_VERSION == 13000:  # What else is listed is OpenGL's, which the stub lacks.
+            self.assertEqual({n for n, _, _ in listed - described if 'GL' not in n}, set())
 
     def test_meson_knows_every_file(self):
         text = (SOURCE / 'generate/meson.build').read_text(encoding='utf-8')

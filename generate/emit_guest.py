@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from model import HANDLES, Api, Call, Field, Parameter
-from text import CUDA, EXPORT, HEAD, c_type, parameter_list
+from text import CUDA, EXPORT, HEAD, parameter_list
 
 
 def stubs(api: Api) -> str:

@@ -98,6 +98,7 @@ private:
         }
         module_.version = 10 * major + minor;
         if (module_.version > kNewestVersion) {
+            log_.newer_version = true;
             throw SyntaxError(token.line, "PTX version " + std::string(token.text) +
                                               " is newer than 9.1, which is the newest known here");
         }

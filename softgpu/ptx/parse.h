@@ -15,6 +15,7 @@ struct Log {
 
     std::string text;
     unsigned errors = 0;
+    bool newer_version = false;  // the text says that it is of a PTX version not known here
 
     void add(std::uint32_t line, std::string_view reason);
     bool ok() const { return errors == 0; }

@@ -89,6 +89,8 @@ std::unique_ptr<ptx::Module> CodeImage::parse(std::string& log) const {
     ptx::Log errors;
     std::unique_ptr<ptx::Module> module = ptx::parse_module(text, errors);
     log += errors.text;
+    if (module == nullptr && errors.newer_version)
+        throw Error(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, "the PTX is of a newer version");
     if (module == nullptr) throw Error(CUDA_ERROR_INVALID_PTX, "the PTX is in error");
     if (module->target > static_cast<unsigned>(architecture_.major * 10 + architecture_.minor))
         refuse(CUDA_ERROR_INVALID_PTX, "the PTX is for a newer architecture", log);

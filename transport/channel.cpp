@@ -114,10 +114,10 @@ SessionError Channel::session_error() const {
 }
 
 Failure Channel::add_granules(GranuleRun run) {
-    const std::uint64_t granules = device_.header().arena_bytes / kGranuleBytes;
     if (!alive()) {
         return Failure::make(Error::kForked, 0, "%s", describe(Error::kForked));
     }
+    const std::uint64_t granules = device_.header().arena_bytes / kGranuleBytes;
     if (run.count == 0 || run.first >= granules || run.count > granules - run.first) {
         return Failure::make(Error::kProtocolBroken, 0, "the host leased granules %u+%u of %llu",
                              run.first, run.count, static_cast<unsigned long long>(granules));

@@ -2,7 +2,7 @@
 // Conversion between any two formats: the source as an exact number, rounded once to the target.
 #include "softgpu/exec/convert.h"
 
-#include <cstring>
+#include <bit>
 
 namespace cubar::softgpu::exec {
 namespace {
@@ -292,8 +292,7 @@ void write_lane(const Warp& warp, Slot slot, unsigned bits, unsigned lane, uint6
 }
 
 const Insn* convert_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
-    Conversion how;
-    std::memcpy(&how, &insn->imm, sizeof(how));
+    const auto how = std::bit_cast<Conversion>(insn->imm);
     const Packing to = packing_of(how.to);
     const Packing from = packing_of(how.from);
     for (unsigned lane = 0; lane < kLanes; ++lane) {

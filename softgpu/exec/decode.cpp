@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the syntax tree of a function to instructions with handlers.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "softgpu/exec/image.h"
 #include "softgpu/exec/key.h"
 #include "softgpu/exec/registers.h"
+#include "softgpu/exec/video.h"
 #include "softgpu/ptx/parse.h"
 
 namespace cubar::softgpu::exec {
@@ -439,7 +441,30 @@ private:
         }
     }
 
+    /// False when it is none of the SIMD video instructions.
+    bool decode_video(const Instruction& instruction) {
+        VideoForm form;
+        Insn insn;
+        insn.handler = find_video(key_of(instruction), form);
+        if (insn.handler == nullptr) return false;
+        place_operands(instruction, insn);
+        if (instruction.operands[1].select_unit != 0) form.select_a = instruction.operands[1].select;
+        if (instruction.operands[2].select_unit != 0) form.select_b = instruction.operands[2].select;
+        // The destination's digits name the parts that are written.
+        const Operand& to = instruction.operands[0];
+        if (to.select_unit != 0) {
+            form.write = 0;
+            for (uint16_t left = to.select, digit = 0; digit == 0 || left != 0; left >>= 4, ++digit) {
+                form.write = uint8_t(form.write | 1u << (left & 3));
+            }
+        }
+        insn.imm = std::bit_cast<uint64_t>(form);
+        emit_guarded(insn);
+        return true;
+    }
+
     void decode_plain(const Instruction& instruction) {
+        if (decode_video(instruction)) return;
         Insn insn;
         insn.handler = require(key_of(instruction));
         place_operands(instruction, insn);
@@ -579,7 +604,7 @@ private:
         Insn insn;
         insn.handler = require(key);
         place_operands(instruction, insn);
-        std::memcpy(&insn.imm, &how, sizeof(how));
+        insn.imm = std::bit_cast<uint64_t>(how);
         emit_guarded(insn);
     }
 

@@ -16,6 +16,9 @@ namespace {
 using ptx::Space;
 
 constexpr uint64_t kBlockAlign = 256;
+constexpr uint32_t kRegistersPerBlock = 65536;
+// What the ABI and addresses take besides the program's own values.
+constexpr uint32_t kReservedRegisters = 8;
 
 uint64_t align_up(uint64_t value, uint64_t align) {
     return (value + align - 1) / align * align;
@@ -371,8 +374,12 @@ KernelUsage Program::usage(const Kernel& kernel) const {
     for (const auto& [index, function] : code.functions) {
         registers = std::max(registers, function->registers);
     }
-    const uint32_t most = kernel.info.max_registers != 0 ? kernel.info.max_registers : 255;
-    usage.registers = std::clamp(registers + 8, 16u, std::max(most, 16u));
+    // A compiler would spill what does not fit a block of the largest size that was declared.
+    const uint32_t threads = kernel.info.max_threads_per_block *
+                             std::max(kernel.info.min_blocks_per_sm, 1u);
+    uint32_t most = std::clamp(kRegistersPerBlock / threads / 8 * 8, 16u, 255u);
+    if (kernel.info.max_registers != 0) most = std::clamp(kernel.info.max_registers, 16u, most);
+    usage.registers = std::clamp(registers + kReservedRegisters, 16u, most);
     usage.static_shared = uint32_t(code.static_shared);
     usage.local = uint32_t(code.local_bytes);
     usage.constant = uint32_t(image_->constant_bytes);

@@ -306,3 +306,22 @@ $meet:
 )"), 32);
     for (uint32_t thread = 0; thread < 32; ++thread) REQUIRE(out[thread] == thread % 3 * 10 + 10);
 }
+
+TEST_CASE("SIMD video instructions select, saturate and sum") {
+    const auto out = results(kernel(R"(
+    mov.u32 %a1, 0x10f0807f;
+    mov.u32 %a2, 0x20200101;
+    setp.eq.u32 %p0, %tid_, 0;
+    @%p0 vadd4.u32.u32.u32.sat %a0, %a1, %a2, 0;
+    setp.eq.u32 %p0, %tid_, 1;
+    @%p0 vabsdiff4.u32.u32.u32.add %a0, %a1, %a2, 1000;
+    setp.eq.u32 %p0, %tid_, 2;
+    @%p0 vset2.u32.u32.gt %a0, %a1, %a2, 0;
+    setp.eq.u32 %p0, %tid_, 3;
+    @%p0 vmax4.s32.s32.s32 %a0, %a1, %a2, 0;
+)"), 4);
+    REQUIRE(out[0] == 0x30ff8180);
+    REQUIRE(out[1] == 1000 + 0x10 + 0xd0 + 0x7f + 0x7e);
+    REQUIRE(out[2] == 0x00000001);
+    REQUIRE(out[3] == 0x2020017f);
+}

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 CONFIGURATION = """\
@@ -46,17 +47,22 @@ class Cubard:
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(path))
-            notify.settimeout(limit)
+            notify.settimeout(0.2)
             with open(self.log, "ab") as log:
                 self.process = subprocess.Popen(
                     [self.executable, "--config", self.configuration],
                     env=os.environ | {"NOTIFY_SOCKET": str(path), "CUBAR_SOFTGPU_STRICT": "1"},
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-            try:
-                while b"READY=1" not in notify.recv(4096):
-                    pass
-            except TimeoutError:
-                raise DaemonError(f"cubard was not ready in {limit} s: {self.tail()}") from None
+            deadline = time.monotonic() + limit
+            while True:
+                try:
+                    if b"READY=1" in notify.recv(4096):
+                        return
+                except TimeoutError:
+                    if self.process.poll() is not None:
+                        raise DaemonError(f"cubard ended with {self.process.returncode}") from None
+                    if time.monotonic() > deadline:
+                        raise DaemonError(f"cubard was not ready in {limit} s") from None
 
     def kill(self):
         """SIGKILL, as a crash would end it."""

@@ -74,28 +74,32 @@ def run_case(bench, number, case):
     return reason is None
 
 
+def absolute(name):
+    return Path(name).resolve()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cache", type=Path, required=True, help="where the guest's kernel is kept")
-    parser.add_argument("--cubard", type=Path, required=True)
-    parser.add_argument("--libcuda", type=Path, required=True, help="the guest's libcuda.so.1")
-    parser.add_argument("--softgpu", type=Path, required=True, help="the host's libcuda.so.1")
-    parser.add_argument("--client", type=Path, required=True)
+    parser.add_argument("--cache", type=absolute, required=True, help="where the guest's kernel is kept")
+    parser.add_argument("--cubard", type=absolute, required=True)
+    parser.add_argument("--libcuda", type=absolute, required=True, help="the guest's libcuda.so.1")
+    parser.add_argument("--softgpu", type=absolute, required=True, help="the host's libcuda.so.1")
+    parser.add_argument("--client", type=absolute, required=True)
     parser.add_argument("--cuda-libraries", required=True, help="directory of libcudart.so.13")
-    parser.add_argument("programs", nargs="+", type=Path, help="conformance programs")
+    parser.add_argument("programs", nargs="+", type=absolute, help="conformance programs")
     arguments = parser.parse_args()
 
     shared = [*map(cases.program_case, (p.name for p in arguments.programs)), *cases.SHARED_BOOT]
     print(f"1..{len(shared) + len(cases.LOCKED_BOOT)}")
-    vmlinux, modules = image.kernel(arguments.cache)
     results = []
     with tempfile.TemporaryDirectory(prefix="cubar-vm-") as name:
         directory = Path(name)
         directory.chmod(0o755)
         initramfs = directory / "initramfs"
-        image.initramfs(initramfs, modules)
         bench = Bench(arguments, directory)
         try:
+            vmlinux, modules = image.kernel(arguments.cache)
+            image.initramfs(initramfs, modules)
             bench.cubard.start()
             print(f"# first boot: {bench.boot(initramfs, vmlinux):.1f} s")
             for case in shared:
@@ -104,6 +108,9 @@ def main():
             bench.boot(initramfs, vmlinux, "lockdown=integrity")
             for case in cases.LOCKED_BOOT:
                 results.append(run_case(bench, len(results) + 1, case))
+        except (GuestError, DaemonError, image.ImageError) as failure:
+            results.append(False)
+            print("Bail out! " + " ".join(str(failure).splitlines()))
         finally:
             bench.close()
             if not all(results) or not results:

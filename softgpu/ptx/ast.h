@@ -159,8 +159,8 @@ struct Instruction {
     // the fields above are repeats of it (except `shape`, whose word is Modifier::kShape).
     std::vector<Modifier> modifiers;
     // In the order written, with these rules, so that positions are fixed:
-    // - an instruction that may write two destinations `d|p` (setp, shfl, match, elect, lop3) always
-    //   has both: operands[1] is a kSink when the text names one;
+    // - an instruction that may write two destinations `d|p` (setp, shfl, match, elect, and lop3
+    //   with a .and or .or) always has both: operands[1] is a kSink when the text names one;
     // - fragments of mma, wmma, ldmatrix, stmatrix and vectors of atom and red are kVector, of a
     //   single register too;
     // - call: [0] kVector of returns, [1] callee (kFunction or kRegister), [2] kVector of arguments,

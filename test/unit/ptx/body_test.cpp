@@ -102,7 +102,8 @@ TEST_CASE("Absent second destinations keep their place") {
           OperandKind::kRegister);
     CHECK(first("match.any.sync.b32 %r1,%r2,-1;").operands.size() == 4);
     CHECK(first("elect.sync _|%p1,-1;").operands.at(0).kind == OperandKind::kSink);
-    CHECK(first("lop3.b32 %r1,%r2,%r3,%r4,0x3f;").operands.size() == 6);
+    CHECK(first("lop3.b32 %r1,%r2,%r3,%r4,0x3f;").operands.size() == 5);
+    CHECK(first("lop3.and.b32 _|%p1,%r2,%r3,%r4,0x3f,%p2;").operands.size() == 7);
 }
 
 TEST_CASE("Registers are numbered densely, by scope") {

@@ -28,6 +28,10 @@ bool is_mapped(Address base, std::size_t size) {
     return mincore(at(first), base + size - first, resident.data()) == 0;
 }
 
+void unmap(const Allocation& pinned) {
+    munmap(at(pinned.base), round_up(pinned.size, host_page()));
+}
+
 std::shared_ptr<Allocation> describe(MemoryOwner owner, Address base, std::size_t size,
                                      MemoryKind kind, unsigned flags) {
     auto allocation = std::make_shared<Allocation>();
@@ -45,7 +49,9 @@ std::shared_ptr<Allocation> describe(MemoryOwner owner, Address base, std::size_
 Memory::Memory(bool strict) : space_(strict) {}
 
 Memory::~Memory() {
-    for (const auto& [base, allocation] : allocations_) release(*allocation);
+    // The heaps lie in this object's address space, so they ended before it, and took theirs along.
+    for (const auto& [base, allocation] : allocations_)
+        if (allocation->kind == MemoryKind::kPinned) unmap(*allocation);
 }
 
 AllocationRef Memory::allocate(Heap& heap, MemoryOwner owner, std::size_t size, MemoryKind kind,
@@ -93,7 +99,7 @@ void Memory::release(const Allocation& allocation) {
     if (allocation.heap != nullptr)
         allocation.heap->free(allocation.base);
     else if (allocation.kind == MemoryKind::kPinned)
-        munmap(at(allocation.base), round_up(allocation.size, host_page()));
+        unmap(allocation);
 }
 
 void Memory::remove_context(CUcontext context) {

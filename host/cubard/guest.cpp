@@ -61,6 +61,11 @@ MemoryPlan kept_plan(const Kept& kept) {
     return {bytes, channels};
 }
 
+GuestMemory take_memory(Kept& kept) {
+    const MemoryPlan plan = kept_plan(kept);  // before the file it looks at is moved away
+    return {plan, take(kept, "memory")};
+}
+
 transport::Descriptor take_book(Kept& kept, const MemoryPlan& plan) {
     transport::Descriptor file = take(kept, "book");
     if (sealed_memory_bytes(file.get()) != GuestBook::bytes(plan)) {
@@ -91,7 +96,7 @@ Guest::Guest(const VmConfig& config, WorkerSetting& setting, Ledger& ledger, con
     : config_(config),
       setting_(setting),
       ledger_(ledger),
-      memory_(kept_plan(kept), take(kept, "memory")),
+      memory_(take_memory(kept)),
       book_(memory_.plan(), take_book(kept, memory_.plan())),
       granules_(book_.granule_owners()),
       channels_(memory_.plan().channels) {

@@ -1,0 +1,450 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cubard as its peers see it: a QEMU (ivshmem), a local program, a guest that claims channels.
+
+Offsets are written out by hand from docs/protocol.md, so that a change of the layout shows here.
+usage: cubard_test.py CUBARD FAKE_WORKER [unittest arguments]
+"""
+import array
+import fcntl
+import mmap
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+CUBARD, WORKER = sys.argv[1:3]
+MIB = 1 << 20
+LIMIT = 20.0
+
+FREE, ACCEPTED, READY, REFUSED, DEAD, RELEASING = range(6)
+NO_ERROR, PROTOCOL, ADDRESS, QUOTA, WORKER_DIED, RESTARTED, DRIVER, BROKEN, EVICTED = range(9)
+CLAIM, RELEASE = 1, 2
+SERVING, STOPPING = 1, 2
+CHANNELS_OFFSET = 2 * MIB
+BOOT = (0x1111, 0x2222)
+
+
+def receive(sock):
+    """One ivshmem message: the number and its descriptor, or None."""
+    data, fds = b"", array.array("i")
+    while len(data) < 8:
+        part, ancillary, _, _ = sock.recvmsg(8 - len(data), socket.CMSG_SPACE(4))
+        if not part:
+            raise EOFError
+        data += part
+        for _, _, raw in ancillary:
+            fds.frombytes(raw)
+    assert len(fds) <= 1
+    return struct.unpack("<q", data)[0], fds[0] if fds else None
+
+
+class Memory:
+    """The guest's view of BAR2."""
+
+    def __init__(self, fd):
+        self.fd = fd
+        self.bytes = os.fstat(fd).st_size
+        self.map = mmap.mmap(fd, CHANNELS_OFFSET * 10, mmap.MAP_SHARED)
+        self.number = 0
+
+    def word(self, offset, form="I"):
+        return struct.unpack_from("<" + form, self.map, offset)[0]
+
+    def store(self, offset, value, form="I"):
+        struct.pack_into("<" + form, self.map, offset, value)
+
+    def channel(self, k):
+        return CHANNELS_OFFSET + k * 2 * MIB
+
+    def ask(self, k, request, boot=BOOT, protocol=1, address=0x100000000000, pid=0):
+        at = self.channel(k) + 448
+        self.number += 1
+        struct.pack_into("<IIQQQI", self.map, at + 8, request, protocol, *boot, address, pid)
+        self.store(at, self.number, "Q")
+        return self.number
+
+    def state(self, k):
+        return self.word(self.channel(k) + 384), self.word(self.channel(k) + 388)
+
+    def answered(self, k):
+        return self.word(self.channel(k) + 384 + 24, "Q")
+
+    def wait(self, k, *states, test=None):
+        end = time.monotonic() + LIMIT
+        while True:
+            state, error = self.state(k)
+            if state in states and (test is None or test()):
+                return state, error
+            if time.monotonic() > end:
+                raise AssertionError(f"channel {k} is {state}/{error}, wanted {states}")
+            os.sched_yield()
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="cubard-test-")
+        self.addCleanup(self.directory.cleanup)
+        self.run = self.directory.name
+        os.chmod(self.run, 0o755)
+        self.socket = self.run + "/vm.sock"
+        self.cubard = None
+        self.log = open(self.run + "/log", "w+")
+        self.addCleanup(self.log.close)
+        self.addCleanup(self.stop)
+
+    def start(self, role="good", extra="", store="none", local=None, check=True):
+        arguments = [CUBARD, "--gpu", "soft", "--driver", self.run + "/" + role, "--worker", WORKER]
+        if local is None:
+            config = self.run + "/cubard.toml"
+            with open(config, "w") as file:
+                file.write(f'[host]\nruntime_directory = "{self.run}"\n'
+                           f'descriptor_store = "{store}"\n[[vm]]\nname = "vm"\n'
+                           f'socket = "{self.socket}"\nbar = "64 MiB"\nchannels = 4\n{extra}\n')
+            arguments += ["--config", config]
+        else:
+            arguments += ["--local", self.socket, "--bar", "64MiB", "--channels", "4"] + local
+        open(self.run + "/" + role, "w").close()
+        ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        path = self.run + "/notify"
+        if os.path.exists(path):
+            os.unlink(path)
+        ready.bind(path)
+        ready.settimeout(LIMIT)
+        environment = dict(os.environ, NOTIFY_SOCKET=path)
+        environment.pop("FDSTORE", None)
+        self.cubard = subprocess.Popen(arguments, stdout=self.log, stderr=self.log,
+                                       env=environment)
+        with ready:
+            if check:
+                self.assertIn(b"READY=1", ready.recv(200), self.text())
+
+    def stop(self, number=signal.SIGTERM):
+        if self.cubard is not None:
+            self.cubard.send_signal(number)
+            code = self.cubard.wait(LIMIT)
+            self.cubard = None
+            return code
+
+    def text(self):
+        with open(self.run + "/log") as file:
+            return file.read()
+
+    def connect(self):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(LIMIT)
+        sock.connect(self.socket)
+        self.addCleanup(sock.close)
+        return sock
+
+    def guest(self):
+        """A QEMU that connects: its socket, the memory, the doorbells by peer."""
+        sock = self.connect()
+        self.assertEqual(receive(sock), (0, None))  # version
+        own, none = receive(sock)
+        self.assertIsNone(none)
+        minus_one, memory = receive(sock)
+        self.assertEqual(minus_one, -1)
+        doorbells = {}
+        for _ in range(6):
+            peer, fd = receive(sock)
+            self.assertIsNotNone(fd)
+            self.assertNotIn(peer, doorbells)
+            doorbells[peer] = fd
+        self.assertIn(own, doorbells)
+        self.addCleanup(lambda: [os.close(fd) for fd in [memory, *doorbells.values()]])
+        return sock, Memory(memory), doorbells
+
+    @staticmethod
+    def ring(doorbells):
+        os.write(doorbells[1], struct.pack("<Q", 1))
+
+    def ask(self, memory, doorbells, k, request, **words):
+        number = memory.ask(k, request, **words)
+        self.ring(doorbells)
+        return lambda: memory.answered(k) == number
+
+    def claim(self, memory, doorbells, k, **words):
+        answered = self.ask(memory, doorbells, k, CLAIM, **words)
+        return memory.wait(k, READY, REFUSED, DEAD, test=answered)
+
+    def release(self, memory, doorbells, k):
+        return memory.wait(k, FREE, test=self.ask(memory, doorbells, k, RELEASE))
+
+
+class Ivshmem(Case):
+    def test_handshake_and_header(self):
+        self.start()
+        sock, memory, doorbells = self.guest()
+        self.assertEqual(sorted(doorbells), [0, 1, 2, 3, 4, 5])
+        self.assertEqual(memory.bytes, 64 * MIB)
+        self.assertEqual(bytes(memory.map[:8]), b"CUBARBAR")
+        self.assertEqual((memory.word(8), memory.word(12)), (1, 1))
+        self.assertEqual(memory.word(16, "Q"), 64 * MIB)
+        self.assertEqual(memory.word(24, "Q"), 4096)
+        self.assertEqual(memory.word(40, "Q"), CHANNELS_OFFSET)
+        self.assertEqual(memory.word(48, "Q"), 2 * MIB)
+        self.assertEqual((memory.word(56), memory.word(60), memory.word(64)), (4, 1, 2))
+        self.assertEqual(memory.word(68), 2 * MIB)
+        self.assertEqual((memory.word(72, "Q"), memory.word(80, "Q")), (10 * MIB, 54 * MIB))
+        self.assertNotEqual(memory.word(128, "Q"), 0)
+        self.assertEqual(memory.word(136), SERVING)
+        self.assertEqual((memory.word(4096), memory.word(4100)), (13000, 1))
+        sock.setblocking(False)
+        with self.assertRaises(BlockingIOError):
+            sock.recv(1)
+        for request in (fcntl.F_ADD_SEALS,):
+            with self.assertRaises(PermissionError):
+                fcntl.fcntl(memory.fd, request, fcntl.F_SEAL_WRITE)
+        with self.assertRaises(PermissionError):
+            os.ftruncate(memory.fd, MIB)
+
+    def test_second_connection_is_refused_and_the_first_lives(self):
+        self.start()
+        _, memory, doorbells = self.guest()
+        second = self.connect()
+        self.assertEqual(second.recv(8), b"")
+        self.assertIn("refused", self.text())
+        self.assertEqual(self.claim(memory, doorbells, 0), (READY, NO_ERROR))
+
+    def test_rubbish_ends_the_connection_only(self):
+        self.start()
+        sock, memory, _ = self.guest()
+        sock.send(b"GET / HTTP/1.0\r\n\r\n")
+        self.assertEqual(sock.recv(8), b"")
+        self.assertEqual(memory.word(136), STOPPING)
+        self.guest()
+
+    def test_a_client_that_does_not_read_blocks_nobody(self):
+        self.start()
+        idle = self.connect()
+        del idle
+        for _ in range(5):
+            half = self.connect()
+            half.close()
+        sock = self.connect()
+        select.select([sock], [], [], LIMIT)
+
+    def test_a_new_qemu_gets_clean_memory_and_a_new_epoch(self):
+        self.start()
+        sock, old, doorbells = self.guest()
+        self.assertEqual(self.claim(old, doorbells, 2), (READY, NO_ERROR))
+        epoch = old.word(128, "Q")
+        sock.close()
+        old.wait(2, DEAD)
+        _, new, doorbells = self.guest()
+        self.assertNotEqual(new.word(128, "Q"), epoch)
+        self.assertEqual(new.state(2), (FREE, NO_ERROR))
+        self.assertEqual(self.claim(new, doorbells, 2), (READY, NO_ERROR))
+
+
+class Claims(Case):
+    def test_claim_and_release(self):
+        self.start()
+        _, memory, doorbells = self.guest()
+        for _ in range(3):
+            self.assertEqual(self.claim(memory, doorbells, 1), (READY, NO_ERROR))
+            self.assertEqual(memory.word(144, "Q"), 1 << 1)
+            self.release(memory, doorbells, 1)
+            self.assertEqual(memory.word(144, "Q"), 0)
+
+    def test_refusals_name_the_reason(self):
+        self.start()
+        _, memory, doorbells = self.guest()
+        self.assertEqual(self.claim(memory, doorbells, 0, protocol=2), (REFUSED, PROTOCOL))
+        self.release(memory, doorbells, 0)
+        self.assertEqual(self.claim(memory, doorbells, 0, address=123), (REFUSED, ADDRESS))
+        self.assertEqual(self.claim(memory, doorbells, 0, address=(1 << 64) - 4096),
+                         (REFUSED, ADDRESS))
+        self.assertEqual(self.claim(memory, doorbells, 0), (READY, NO_ERROR))
+
+    def test_quota_of_sessions(self):
+        self.start(extra="sessions = 2")
+        _, memory, doorbells = self.guest()
+        self.assertEqual(self.claim(memory, doorbells, 0), (READY, NO_ERROR))
+        self.assertEqual(self.claim(memory, doorbells, 1), (READY, NO_ERROR))
+        self.assertEqual(self.claim(memory, doorbells, 2), (REFUSED, QUOTA))
+        self.release(memory, doorbells, 0)
+        self.release(memory, doorbells, 2)
+        self.assertEqual(self.claim(memory, doorbells, 2), (READY, NO_ERROR))
+
+    def test_a_worker_that_refuses(self):
+        self.start("refuses")
+        _, memory, doorbells = self.guest()
+        self.assertEqual(self.claim(memory, doorbells, 0), (REFUSED, DRIVER))
+        self.release(memory, doorbells, 0)
+
+    def test_a_worker_that_dies(self):
+        self.start("dies")
+        _, memory, doorbells = self.guest()
+        self.ask(memory, doorbells, 0, CLAIM)
+        self.assertEqual(memory.wait(0, DEAD), (DEAD, WORKER_DIED))
+        self.release(memory, doorbells, 0)
+
+    def test_a_worker_that_talks_nonsense_is_killed(self):
+        self.start("babbles")
+        _, memory, doorbells = self.guest()
+        self.ask(memory, doorbells, 0, CLAIM)
+        self.assertEqual(memory.wait(0, DEAD), (DEAD, WORKER_DIED))
+        self.assertIn("what no worker says", self.text())
+
+    def test_a_worker_that_does_not_go_is_killed(self):
+        self.start("stubborn")
+        _, memory, doorbells = self.guest()
+        self.assertEqual(self.claim(memory, doorbells, 0), (READY, NO_ERROR))
+        begin = time.monotonic()
+        self.release(memory, doorbells, 0)
+        self.assertLess(time.monotonic() - begin, 2)
+
+    def test_charges_go_with_the_worker(self):
+        self.start("greedy", extra='memory = "64 KiB"')
+        _, memory, doorbells = self.guest()
+        for _ in range(2):
+            self.assertEqual(self.claim(memory, doorbells, 0), (READY, NO_ERROR))
+            self.release(memory, doorbells, 0)
+
+    def test_a_strangers_claim_does_not_end_a_session(self):
+        self.start()
+        _, memory, doorbells = self.guest()
+        self.claim(memory, doorbells, 0)
+        session = memory.word(memory.channel(0) + 392, "Q")
+        self.ask(memory, doorbells, 0, CLAIM)
+        self.assertEqual(self.claim(memory, doorbells, 1), (READY, NO_ERROR))  # the scan is over
+        self.assertEqual(memory.state(0), (READY, NO_ERROR))
+        self.assertEqual(memory.word(memory.channel(0) + 392, "Q"), session)
+
+    def test_a_reboot_releases_what_was_claimed(self):
+        self.start()
+        _, memory, doorbells = self.guest()
+        self.claim(memory, doorbells, 0)
+        self.claim(memory, doorbells, 1)
+        self.assertEqual(self.claim(memory, doorbells, 1, boot=(3, 4)), (READY, NO_ERROR))
+        memory.wait(0, FREE)
+
+    def test_rubbish_in_the_memory_harms_nobody(self):
+        self.start()
+        _, memory, doorbells = self.guest()
+        self.claim(memory, doorbells, 0)
+        for value in (0, 0xff, 0x5a):
+            memory.map[:4096] = bytes([value]) * 4096
+            for k in range(1, 4):
+                at = memory.channel(k)
+                memory.map[at:at + 3 * 4096] = bytes([value]) * (3 * 4096)
+            self.ring(doorbells)
+        for k in range(1, 4):
+            self.release(memory, doorbells, k)
+            self.assertEqual(self.claim(memory, doorbells, k), (READY, NO_ERROR))
+        self.assertIsNone(self.cubard.poll())
+
+
+class Ends(Case):
+    def test_sigterm(self):
+        self.start()
+        _, memory, doorbells = self.guest()
+        self.claim(memory, doorbells, 0)
+        self.assertEqual(self.stop(), 0)
+        self.assertEqual(memory.word(136), STOPPING)
+        self.assertEqual(memory.state(0), (DEAD, RESTARTED))
+        self.assertFalse(os.path.exists(self.socket))
+
+    def test_killed_and_started_again(self):
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            with self.subTest(number=number):
+                self.start(store="keeper")
+                sock, memory, doorbells = self.guest()
+                self.claim(memory, doorbells, 0)
+                self.claim(memory, doorbells, 1)
+                epoch = memory.word(128, "Q")
+                self.stop(number)
+                memory.ask(2, CLAIM)  # nobody hears it now
+                self.start(store="keeper")
+                self.assertEqual(memory.wait(0, DEAD), (DEAD, RESTARTED))
+                self.assertEqual(memory.wait(1, DEAD), (DEAD, RESTARTED))
+                self.assertEqual(memory.wait(2, READY), (READY, NO_ERROR))
+                self.assertNotEqual(memory.word(128, "Q"), epoch)
+                self.assertEqual(memory.word(136), SERVING)
+                self.release(memory, doorbells, 0)
+                self.assertEqual(self.claim(memory, doorbells, 0), (READY, NO_ERROR))
+                second = self.connect()  # the old QEMU still counts as connected
+                self.assertEqual(second.recv(8), b"")
+                sock.close()
+                memory.wait(0, DEAD)
+                self.guest()[0].close()
+                self.stop()
+
+    def test_a_guest_that_ended_meanwhile_is_let_go(self):
+        self.start(store="keeper")
+        sock, memory, doorbells = self.guest()
+        self.claim(memory, doorbells, 0)
+        self.stop(signal.SIGKILL)
+        sock.close()
+        self.start(store="keeper")
+        _, new, doorbells = self.guest()
+        self.assertEqual(new.state(0), (FREE, NO_ERROR))
+        self.assertEqual(self.claim(new, doorbells, 0), (READY, NO_ERROR))
+
+    def test_a_driver_that_does_not_work(self):
+        self.start("no-driver", check=False)
+        self.assertEqual(self.cubard.wait(LIMIT), 1)
+        self.assertIn("no driver is here", self.text())
+        self.cubard = None
+
+    def test_two_cubards_do_not_share_a_socket(self):
+        self.start()
+        first = self.cubard
+        self.start(check=False)
+        self.assertEqual(self.cubard.wait(LIMIT), 1)
+        self.assertIn("is served by another process", self.text())
+        self.cubard = first
+
+    def test_check(self):
+        path = self.run + "/bad.toml"
+        with open(path, "w") as file:
+            file.write("[[vm]]\nname = 3\n")
+        result = subprocess.run([CUBARD, "--check", "--config", path], stderr=subprocess.PIPE)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(f"{path}:2: 'name' must be a string".encode(), result.stderr)
+
+
+class Local(Case):
+    def hello(self):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.settimeout(LIMIT)
+        sock.connect(self.socket)
+        data, fds, _, _ = socket.recv_fds(sock, 100, 66)
+        sock.close()
+        self.assertEqual(data, struct.pack("<4sIII", b"CUBL", 1, 6, 0))
+        return Memory(fds[0]), {1 + i: fd for i, fd in enumerate(fds[1:])}
+
+    def test_session(self):
+        self.start(local=[])
+        memory, doorbells = self.hello()
+        self.assertEqual(self.claim(memory, doorbells, 3), (READY, NO_ERROR))
+        self.release(memory, doorbells, 3)
+
+    def test_what_a_dead_program_held_is_released(self):
+        self.start(local=[])
+        memory, doorbells = self.hello()
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            theirs, bells = self.hello()
+            self.claim(theirs, bells, 0, pid=os.getpid())
+            os.write(write, b"x")
+            signal.pause()
+        os.read(read, 1)
+        self.assertEqual(memory.state(0), (READY, NO_ERROR))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        memory.wait(0, FREE)
+        os.close(read)
+        os.close(write)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stands where cubar-worker does: a worker without a driver, whose behaviour its arguments' driver
+// path tells, so that cubard can be tested against good and bad ones.
+//
+//   …/good       says ready and waits
+//   …/refuses    refuses with kDriver
+//   …/dies       says ready, then ends with code 3
+//   …/stubborn   as good, but does not end when it is told to
+//   …/babbles    says ready, then what no worker says
+//   …/greedy     charges 100 bytes until the quota is reached, then says ready
+//   …/no-driver  a probe that fails
+
+#include <unistd.h>
+
+#include <cstring>
+#include <string_view>
+
+#include "cubar/layout.h"
+#include "host/common/control_client.h"
+#include "host/common/worker_arguments.h"
+
+namespace {
+
+using namespace cubar::host;
+
+int probe(const WorkerArguments& arguments) {
+    if (arguments.driver.ends_with("no-driver")) {
+        constexpr std::string_view kReason = "no driver is here\n";
+        return ::write(STDERR_FILENO, kReason.data(), kReason.size()) < 0 ? 2 : 1;
+    }
+    cubar::Facts facts{};
+    facts.driver_version = 13000;
+    facts.device_count = 1;
+    std::strcpy(facts.host_driver, "fake");
+    std::strcpy(facts.device[0].name, "Fake GPU");
+    facts.device[0].total_bytes = std::uint64_t{4} << 30;
+    return ::write(arguments.output_fd, &facts, sizeof facts) == sizeof facts ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+    const auto arguments = WorkerArguments::parse({words + 1, static_cast<std::size_t>(count - 1)});
+    if (!arguments) {
+        return 2;
+    }
+    if (arguments->probe) {
+        return probe(*arguments);
+    }
+    const std::string_view role = arguments->driver;
+    cubar::transport::Descriptor socket(arguments->control_fd);
+    const int raw = socket.get();
+    ControlClient control(std::move(socket));
+    const auto session = control.wait_for_assignment();
+    if (!session) {
+        return 1;
+    }
+    const bool stubborn = role.ends_with("stubborn");
+    control.start([stubborn] {
+        if (!stubborn) {
+            ::_exit(0);
+        }
+    });
+    if (role.ends_with("refuses")) {
+        control.say_refused(cubar::SessionError::kDriver);
+    }
+    if (role.ends_with("greedy")) {
+        while (control.charge(0, 100) == Verdict::kGranted) {
+        }
+    }
+    if (!role.ends_with("refuses")) {
+        control.say_ready();
+    }
+    if (role.ends_with("dies")) {
+        ::_exit(3);
+    }
+    if (role.ends_with("babbles")) {
+        constexpr std::string_view kNonsense = "I am no worker";
+        if (::write(raw, kNonsense.data(), kNonsense.size()) < 0) {
+            return 1;
+        }
+    }
+    for (;;) {
+        ::pause();
+    }
+}

@@ -18,8 +18,14 @@ namespace {
 /// Where the arena is proposed to lie, one after the other: far from where kernels put programs,
 /// libraries and heaps, and within the 47 bits that every GPU's unified addressing covers. The
 /// last proposal is whatever the kernel gives.
+#ifdef __SANITIZE_THREAD__
+// The thread sanitizer keeps the middle of the address space for itself.
+constexpr std::uintptr_t kFirstAddress = std::uintptr_t{1} << 36;
+constexpr std::uintptr_t kAddressStep = std::uintptr_t{1} << 34;
+#else
 constexpr std::uintptr_t kFirstAddress = std::uintptr_t{1} << 44;
 constexpr std::uintptr_t kAddressStep = std::uintptr_t{1} << 42;
+#endif
 constexpr unsigned kProposals = 8;
 
 enum class Locked : std::uint8_t { kYes, kNo, kError };

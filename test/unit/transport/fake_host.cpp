@@ -17,7 +17,8 @@ Descriptor new_eventfd() { return Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLO
 
 void ring(const Descriptor& doorbell) {
     const std::uint64_t one = 1;
-    REQUIRE(write(doorbell.get(), &one, sizeof one) == sizeof one);
+    // No assertion: this runs in the fake host's own threads.
+    static_cast<void>(!write(doorbell.get(), &one, sizeof one));
 }
 
 constexpr std::uint64_t kFactsOffset = kPageBytes;

@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 
 #include "host/common/control_client.h"
+#include "host/worker/page_lock.h"
+#include "host/worker/try.h"
 
 namespace cubar::host {
 
@@ -29,10 +31,7 @@ bool ArenaView::reserve() {
 }
 
 bool ArenaView::page_lock(std::uint64_t offset, std::uint64_t size) const {
-    return driver_.cuMemHostRegister_v2 != nullptr &&
-           driver_.cuMemHostRegister_v2(at(offset), size,
-                                        CU_MEMHOSTREGISTER_PORTABLE |
-                                            CU_MEMHOSTREGISTER_DEVICEMAP) == CUDA_SUCCESS;
+    return lock_at_own_address(driver_, at(offset), size);
 }
 
 std::optional<ArenaView::Lease> ArenaView::lease(std::uint64_t granules) {
@@ -58,7 +57,7 @@ bool ArenaView::give_back(std::uint64_t offset, std::uint64_t granules) {
     const std::lock_guard lock(mutex_);
     const auto run = runs_.find(offset);
     if (run == runs_.end() || run->second.bytes != size) return false;
-    if (run->second.registered) driver_.cuMemHostUnregister(at(offset));
+    if (run->second.registered) ask(driver_.cuMemHostUnregister, static_cast<void*>(at(offset)));
     runs_.erase(run);
     mmap(at(offset), size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
          0);
@@ -66,9 +65,16 @@ bool ArenaView::give_back(std::uint64_t offset, std::uint64_t granules) {
     return true;
 }
 
-void ArenaView::register_again() {
+void ArenaView::lost_registrations() {
     const std::lock_guard lock(mutex_);
-    for (auto& [offset, run] : runs_) run.registered = page_lock(offset, run.bytes);
+    for (auto& [offset, run] : runs_) run.registered = false;
+}
+
+void ArenaView::register_missing() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [offset, run] : runs_) {
+        if (!run.registered) run.registered = page_lock(offset, run.bytes);
+    }
 }
 
 std::span<std::byte> ArenaView::bytes(std::uint64_t offset, std::uint64_t size) const {

@@ -7,7 +7,6 @@
 #include <mutex>
 #include <optional>
 #include <span>
-#include <string>
 
 #include <cuda.h>
 
@@ -46,8 +45,10 @@ public:
     /// The reverse. False: not such a run. Waits for nothing: the caller knows that no DMA is left.
     bool give_back(std::uint64_t offset, std::uint64_t granules);
 
-    /// Page-locks anew what the end of a context unlocked. With another context current.
-    void register_again();
+    /// The context through which the runs were page-locked is gone.
+    void lost_registrations();
+    /// Page-locks what is not, through the current context.
+    void register_missing();
 
     /// The bytes of a range that lies inside leased granules; empty if it does not.
     std::span<std::byte> bytes(std::uint64_t offset, std::uint64_t size) const;

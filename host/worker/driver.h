@@ -4,6 +4,7 @@
 #include <string>
 
 #include <cuda.h>
+#include <cudaProfiler.h>
 
 #include "cubar/host/driver_functions.h"
 

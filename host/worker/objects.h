@@ -12,6 +12,9 @@
 
 namespace cubar::host {
 
+/// The parameter block of a kernel whose parameters nobody has asked for yet.
+inline constexpr std::uint32_t kUnknownBytes = 0xffff'ffff;
+
 /// Where a stream stands with its fence. Touched by the executor thread alone.
 struct FenceState {
     Position issued = 0;  ///< end of the last record issued to the stream
@@ -34,6 +37,7 @@ struct StreamObject {
     ContextHandle context;
     bool blocking = false;
     std::uint32_t fence = kNoFence;
+    std::uint32_t thread = 0;  ///< whose CU_STREAM_PER_THREAD it is; 0: nobody's
     FenceState state;
 };
 
@@ -45,6 +49,7 @@ struct EventObject {
 struct ModuleObject {
     CUmodule module = nullptr;
     ContextHandle context;
+    LibraryHandle library;  ///< whose module it is, if it was not loaded by itself
     bool prints = false;  ///< its code calls vprintf: synchronising with it may yield output
 };
 
@@ -57,12 +62,16 @@ struct KernelObject {
     CUkernel kernel = nullptr;
     LibraryHandle library;
     bool prints = false;
+    std::uint32_t parameter_bytes = kUnknownBytes;  ///< by std::atomic_ref once shared
 };
 
 struct FunctionObject {
     CUfunction function = nullptr;
-    ModuleHandle module;  ///< or null, for the function of a kernel
+    ModuleHandle module;    ///< null for the function of a kernel
+    LibraryHandle library;  ///< of the kernel whose function it is, else null
+    ContextHandle context;
     bool prints = false;
+    std::uint32_t parameter_bytes = kUnknownBytes;  ///< as in KernelObject
 };
 
 }  // namespace cubar::host

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/worker/session.h"
 
+#include "driver/log.h"
+#include "host/worker/arena_view.h"
+#include "host/worker/page_lock.h"
+#include "host/worker/try.h"
+#include "transport/host_words.h"
+#include "transport/ring_consumer.h"
+
 namespace cubar::host {
 namespace {
 
@@ -20,6 +27,11 @@ CUresult resolve_in(const Table& table, Handle handle, Out& out, CUresult error,
 }
 
 }  // namespace
+
+Session::Session(const Parts& parts)
+    : parts_(parts), allocations_(parts.control) {
+    forget_current();
+}
 
 CUresult Session::resolve(ContextHandle handle, CUcontext& out) const {
     if (!handle) {
@@ -48,20 +60,76 @@ CUresult Session::resolve(KernelHandle handle, CUkernel& out) const {
     return resolve_in(kernels, handle, out, CUDA_ERROR_INVALID_HANDLE, &KernelObject::kernel);
 }
 CUresult Session::resolve(FunctionHandle handle, CUfunction& out) const {
+    if (handle.kind() == Kind::kKernel) {
+        CUkernel kernel = nullptr;
+        CUBAR_TRY(resolve(KernelHandle(handle.bits()), kernel));
+        out = reinterpret_cast<CUfunction>(kernel);
+        return CUDA_SUCCESS;
+    }
     return resolve_in(functions, handle, out, CUDA_ERROR_INVALID_HANDLE, &FunctionObject::function);
+}
+
+CUresult Session::device_of(ContextHandle handle, CUdevice& out) const {
+    return resolve_in(contexts, handle, out, CUDA_ERROR_INVALID_CONTEXT, &ContextObject::device);
+}
+
+namespace {
+
+template <typename Map, typename Table, typename Object>
+auto handle_in(Map& known, std::mutex& mutex, Table& table, const void* key, const Object& facts) {
+    const std::lock_guard lock(mutex);
+    using Handle = decltype(table.adopt([](Object&) {}));
+    const auto found = known.find(key);
+    if (found != known.end() && table.find(Handle(found->second.bits())) != nullptr) {
+        return Handle(found->second.bits());
+    }
+    const Handle made = table.adopt([&](Object& object) { object = facts; });
+    if (made) known.insert_or_assign(key, made);
+    return made;
+}
+
+}  // namespace
+
+ModuleHandle Session::handle_of(CUmodule module, const ModuleObject& facts) {
+    return handle_in(code_, code_mutex_, modules, module, facts);
+}
+KernelHandle Session::handle_of(CUkernel kernel, const KernelObject& facts) {
+    return handle_in(code_, code_mutex_, kernels, kernel, facts);
+}
+FunctionHandle Session::handle_of(CUfunction function, const FunctionObject& facts) {
+    return handle_in(code_, code_mutex_, functions, function, facts);
+}
+
+void Session::forget_code(const std::function<bool(const ModuleObject&)>& modules_too,
+                          const std::function<bool(const KernelObject&)>& kernels_too,
+                          const std::function<bool(const FunctionObject&)>& functions_too) {
+    const std::lock_guard lock(code_mutex_);
+    functions.for_each([&](FunctionHandle handle, const FunctionObject& object) {
+        if (!functions_too(object)) return;
+        code_.erase(object.function);
+        functions.forget(handle);
+    });
+    kernels.for_each([&](KernelHandle handle, const KernelObject& object) {
+        if (!kernels_too(object)) return;
+        code_.erase(object.kernel);
+        kernels.forget(handle);
+    });
+    modules.for_each([&](ModuleHandle handle, const ModuleObject& object) {
+        if (!modules_too(object)) return;
+        code_.erase(object.module);
+        modules.forget(handle);
+    });
 }
 
 CUresult Session::make_current(ContextHandle handle) {
     const std::uint64_t destroyed = contexts_destroyed.load(std::memory_order_acquire);
     if (handle == current && destroyed == current_as_of) return CUDA_SUCCESS;
     CUcontext context = nullptr;
-    if (const CUresult error = resolve(handle, context); error != CUDA_SUCCESS) return error;
-    const CUresult error = driver().cuCtxSetCurrent(context);
-    if (error == CUDA_SUCCESS) {
-        current = handle;
-        current_as_of = destroyed;
-    }
-    return error;
+    CUBAR_TRY(resolve(handle, context));
+    CUBAR_TRY(ask(driver().cuCtxSetCurrent, context));
+    current = handle;
+    current_as_of = destroyed;
+    return CUDA_SUCCESS;
 }
 
 void Session::forget_current() {
@@ -70,7 +138,7 @@ void Session::forget_current() {
 }
 
 std::uint32_t Session::take_fence() {
-    if (fences_at_ == 0) return kNoFence;
+    if (fences_at_.load(std::memory_order_relaxed) == 0) return kNoFence;
     const std::lock_guard lock(fences_mutex_);
     if (!free_fences_.empty()) {
         const std::uint32_t fence = free_fences_.back();
@@ -110,30 +178,73 @@ void Session::flush_fences() {
     dirty_.clear();
 }
 
-bool Session::write_fence(const DirtyStream& dirty) {
+void Session::write_fence(const DirtyStream& dirty) {
     FenceState* state = nullptr;
     CUstream stream = CU_STREAM_LEGACY;
     std::uint32_t fence = kNoFence;
     if (dirty.stream) {
         StreamObject* object = streams.find(dirty.stream);
-        if (object == nullptr) return false;
+        if (object == nullptr) return;
         stream = object->stream;
         fence = object->fence;
         state = &object->state;
     } else {
         ContextObject* object = contexts.find(dirty.context);
-        if (object == nullptr) return false;
+        if (object == nullptr) return;
         state = &object->legacy;
         fence = object->fence;
         // Another write in the legacy stream would hold up the streams that wait for it.
         if (object->blocking_streams.load(std::memory_order_relaxed) != 0) fence = kNoFence;
     }
     state->dirty = false;
-    if (fence == kNoFence || make_current(dirty.context) != CUDA_SUCCESS) return false;
+    if (fence == kNoFence || make_current(dirty.context) != CUDA_SUCCESS) return;
     // On an error the fence stays behind, and whoever waits for it asks the host, which then says
     // what happened.
-    return driver().cuStreamWriteValue64_v2(stream, fence_address(fence), state->issued,
-                                            CU_STREAM_WRITE_VALUE_DEFAULT) == CUDA_SUCCESS;
+    gpu_writes(fence, state->issued, stream);
+}
+
+bool Session::gpu_writes(std::uint32_t fence, Position position, CUstream stream) {
+    const CUdeviceptr fences = fences_at_.load(std::memory_order_relaxed);
+    if (fences == 0 || fence >= kFences) return false;
+    return ask(driver().cuStreamWriteValue64_v2, stream, fences + fence * sizeof(std::uint64_t),
+               static_cast<cuuint64_t>(position),
+               static_cast<unsigned>(CU_STREAM_WRITE_VALUE_DEFAULT)) == CUDA_SUCCESS;
+}
+
+CUresult Session::write_staging_fence(std::uint32_t fence, const transport::Record& record,
+                                      CUstream stream) {
+    if (fence == kNoFence) return CUDA_SUCCESS;
+    if (fence < kStreamFences || fence >= kFences) return CUDA_ERROR_INVALID_VALUE;
+    if (gpu_writes(fence, record.end(), stream)) return CUDA_SUCCESS;
+    CUBAR_TRY(ask(driver().cuStreamSynchronize, stream));
+    transport::FenceWriter(parts_.channel).write(fence, record.end());
+    return CUDA_SUCCESS;
+}
+
+void Session::page_lock(ContextHandle current) {
+    const std::lock_guard lock(page_lock_mutex_);
+    if (page_locked_by_) return;
+    Shared<std::uint64_t>* fences = channel().fence;
+    if (lock_at_own_address(driver(), fences, sizeof parts_.channel.fence)) {
+        page_locked_by_ = current;
+        fences_at_.store(reinterpret_cast<CUdeviceptr>(fences), std::memory_order_relaxed);
+    } else {
+        CUBAR_LOG(kWarn, "the driver cannot page-lock shared memory: every wait asks the host");
+    }
+    arena().register_missing();
+}
+
+void Session::page_lock_again(ContextHandle destroyed) {
+    {
+        const std::lock_guard lock(page_lock_mutex_);
+        if (page_locked_by_ != destroyed) return;
+        page_locked_by_ = {};
+        fences_at_.store(0, std::memory_order_relaxed);
+        arena().lost_registrations();
+    }
+    ContextHandle other;
+    contexts.for_each([&](ContextHandle handle, const ContextObject&) { other = handle; });
+    if (other && make_current(other) == CUDA_SUCCESS) page_lock(other);
 }
 
 void Session::report(CUresult error, ContextHandle context, Position position) {

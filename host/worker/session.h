@@ -4,7 +4,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
+#include <unordered_map>
 #include <vector>
 
 #include <cuda.h>
@@ -14,13 +16,19 @@
 #include "cubar/layout.h"
 #include "cubar/record.h"
 #include "cubar/sticky.h"
+#include "host/worker/allocations.h"
 #include "host/worker/driver.h"
+#include "host/worker/image_store.h"
 #include "host/worker/objects.h"
+
+namespace cubar::transport {
+class Record;
+}
 
 namespace cubar::host {
 
-class ControlClient;
 class ArenaView;
+class ControlClient;
 class OutputCapture;
 
 /// All that a worker knows of the guest process it serves. The executor and the offload threads
@@ -34,15 +42,17 @@ public:
         ArenaView& arena;
         OutputCapture& output;
     };
-    explicit Session(const Parts& parts) : parts_(parts) {}
+    explicit Session(const Parts& parts);
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
     const Driver& driver() const { return parts_.driver; }
     ControlClient& control() { return parts_.control; }
-    ArenaView& arena() { return parts_.arena; }
+    ArenaView& arena() const { return parts_.arena; }
     OutputCapture& output() { return parts_.output; }
     Channel& channel() { return parts_.channel; }
+    Allocations& allocations() { return allocations_; }
+    ImageStore& images() { return images_; }
 
     HandleTable<Kind::kContext, ContextObject> contexts;
     HandleTable<Kind::kStream, StreamObject> streams;
@@ -60,7 +70,20 @@ public:
     CUresult resolve(ModuleHandle handle, CUmodule& out) const;
     CUresult resolve(LibraryHandle handle, CUlibrary& out) const;
     CUresult resolve(KernelHandle handle, CUkernel& out) const;
+    /// Also takes the bits of a KernelHandle: CUDA takes a CUkernel for a CUfunction.
     CUresult resolve(FunctionHandle handle, CUfunction& out) const;
+    /// The device that a context is on; INVALID_CONTEXT if it is not live.
+    CUresult device_of(ContextHandle handle, CUdevice& out) const;
+
+    // The handle of what the driver names, made when it is met for the first time, so that asking
+    // twice gives one handle, as in CUDA. A null handle: the table is full.
+    ModuleHandle handle_of(CUmodule module, const ModuleObject& facts);
+    KernelHandle handle_of(CUkernel kernel, const KernelObject& facts);
+    FunctionHandle handle_of(CUfunction function, const FunctionObject& facts);
+    /// Forgets the functions, kernels and modules for which the predicates hold.
+    void forget_code(const std::function<bool(const ModuleObject&)>& modules_too,
+                     const std::function<bool(const KernelObject&)>& kernels_too,
+                     const std::function<bool(const FunctionObject&)>& functions_too);
 
     /// Makes the record's context current in this thread.
     CUresult make_current(ContextHandle handle);
@@ -70,10 +93,18 @@ public:
     /// Gives a fence of this channel to a new stream; kNoFence when all are taken.
     std::uint32_t take_fence();
     void return_fence(std::uint32_t fence);
-    /// Address at which the GPU writes a fence.
-    CUdeviceptr fence_address(std::uint32_t fence) const { return fences_at_ + 8ull * fence; }
-    /// Tells where the driver sees the fence words; 0: it does not, and hosts complete all waits.
-    void fences_at(CUdeviceptr address) { fences_at_ = address; }
+
+    /// Page-locks the fences and the arena through the current context, for all contexts, unless
+    /// another one has done so. A driver that refuses leaves the host to complete all waits.
+    void page_lock(ContextHandle current);
+    /// The context was destroyed, and what was page-locked through it is no longer: another one
+    /// page-locks it again, or the next that is made.
+    void page_lock_again(ContextHandle destroyed);
+
+    /// Executor only: makes the stream write `position` to a staging fence when the work issued to
+    /// it so far is done. Where the GPU cannot, waits for the work and writes it itself.
+    CUresult write_staging_fence(std::uint32_t fence, const transport::Record& record,
+                                 CUstream stream);
 
     /// Executor only: the record that ends at `position` sent work to the stream.
     void mark_dirty(ContextHandle context, StreamHandle stream, Position position);
@@ -90,11 +121,21 @@ private:
         ContextHandle context;
         StreamHandle stream;
     };
-    bool write_fence(const DirtyStream& dirty);
+    void write_fence(const DirtyStream& dirty);
+    bool gpu_writes(std::uint32_t fence, Position position, CUstream stream);
 
     Parts parts_;
+    Allocations allocations_;
+    ImageStore images_;
     std::vector<DirtyStream> dirty_;
-    CUdeviceptr fences_at_ = 0;
+
+    std::mutex code_mutex_;
+    std::unordered_map<const void*, AnyHandle> code_;  ///< handles of the driver's code objects
+
+    std::mutex page_lock_mutex_;
+    ContextHandle page_locked_by_;
+    /// Where the GPU sees the fence words; 0: nowhere.
+    std::atomic<CUdeviceptr> fences_at_{0};
 
     std::mutex fences_mutex_;
     std::vector<std::uint32_t> free_fences_;

@@ -111,7 +111,11 @@ def main():
     total = Count()
     for title, section in sections(parser.parse_args()):
         print(f"=== {title}", flush=True)
-        count = section()
+        try:
+            count = section()
+        except subprocess.CalledProcessError as error:
+            print(f"cannot be configured: {error}")
+            count = Count(failed=1)
         print(f"=== {title}: {count}", flush=True)
         total += count
     print(total)

@@ -117,6 +117,8 @@ PreparedLaunch::PreparedLaunch(const Context& context, FunctionRef function,
     check_resources(*function_, request);
     parameters_ = pack(function_->info(), request);
     if (request.cooperative) {
+        require(context.device().attribute(CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH) == 1,
+                CUDA_ERROR_NOT_SUPPORTED, "there are no cooperative launches");
         const auto resident = static_cast<std::uint64_t>(
             active_blocks(context.device().architecture(),
                           demand_of(*function_, static_cast<int>(request.block.count()),

@@ -452,6 +452,7 @@ const Refused kRefused[] = {
     {".global .u32 x;", "outside of functions only"},
     {".reg .u32 %z<99999999>;", "too large"},
     {".align 3;", "has no place in a function's body"},
+    {"atom.global.add.s64 %d1,[%d2],%d3;", "these modifiers and types do not go together"},
     {"setp.lt.f16 %p1|%p2,%h1,%h2;", "does not write two destinations"},
     {"vote.sync.all.pred %p1,%p2;", "has 2 operands, not 3"},
     {"add.u32 %r1.b0,%r2,%r3;", "only video instructions"},

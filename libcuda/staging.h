@@ -49,7 +49,9 @@ public:
         Loan(Loan&& other) noexcept
             : pool_(other.pool_), set_(std::exchange(other.set_, nullptr)) {}
         Loan& operator=(Loan&&) = delete;
-        ~Loan() { replace({}); }
+        ~Loan() {
+            if (set_ != nullptr) pool_->give_back(*set_);
+        }
         /// Gives this set back and takes over the other loan's.
         void replace(Loan&& other) {
             if (set_ != nullptr) pool_->give_back(*set_);

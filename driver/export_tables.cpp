@@ -238,10 +238,13 @@ struct Tables {
 
 // Built at the first request: the library has no initialisers. Never destroyed, for cudart calls
 // until the process is gone.
+// pthread_once, for a guarded static would bring in the exception machinery of libsupc++.
+pthread_once_t tables_once = PTHREAD_ONCE_INIT;
+alignas(Tables) std::byte tables_storage[sizeof(Tables)];
+
 const Tables& tables() noexcept {
-    alignas(Tables) static std::byte storage[sizeof(Tables)];
-    static const Tables* const built = new (storage) Tables;
-    return *built;
+    pthread_once(&tables_once, [] { new (tables_storage) Tables; });
+    return *std::launder(reinterpret_cast<const Tables*>(tables_storage));
 }
 
 struct Listed {

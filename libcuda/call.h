@@ -101,13 +101,14 @@ CUresult call_in(const Caller& caller, ContextHandle context, StreamHandle strea
                     std::as_writable_bytes(std::span(&reply, 1)));
 }
 
-/// A synchronous call in the current context.
+/// For generated functions: a synchronous call in the current context, if it needs one.
 template <typename W>
 CUresult call(const typename W::Request& request, typename W::Reply& reply,
               std::span<const std::byte> payload = {}) {
     Caller caller;
-    if (const CUresult error = enter(caller); error != CUDA_SUCCESS) return error;
-    return call_in<W>(caller, caller.context->handle, {}, request, reply, payload);
+    const CUresult error = W::kNeedsContext ? enter(caller) : enter_session(caller);
+    if (error != CUDA_SUCCESS) return error;
+    return call_in<W>(caller, caller.thread->current(), {}, request, reply, payload);
 }
 
 /// Before an operation is posted to a stream that many are queued in: waits for the earlier ones.

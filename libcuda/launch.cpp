@@ -2,8 +2,6 @@
 // Launches: one record each, built in the ring, with CUDA's synchronous errors found here.
 #include "libcuda/launch.h"
 
-#include <cstdlib>
-
 #include "libcuda/kernel.h"
 
 namespace cubar::guest {
@@ -107,20 +105,11 @@ inline void gather(const KernelFacts& kernel, const Arguments& arguments, std::b
     }
 }
 
-/// CUDA_LAUNCH_BLOCKING=1 makes each launch wait, for people who look for a faulty kernel.
-bool launches_block() {
-    static const bool blocking = [] {
-        const char* value = std::getenv("CUDA_LAUNCH_BLOCKING");
-        return value != nullptr && value[0] == '1';
-    }();
-    return blocking;
-}
-
 CUresult after_launch(const Caller& caller, Stream& stream, const KernelFacts& kernel,
                       Position position) {
     note(stream, position);
     if (kernel.prints) [[unlikely]] stream.prints.store(true, std::memory_order_relaxed);
-    if (launches_block()) [[unlikely]] return synchronize_on_host(caller, stream);
+    if (caller.process->launches_block()) [[unlikely]] return synchronize_on_host(caller, stream);
     return CUDA_SUCCESS;
 }
 

@@ -123,17 +123,6 @@ CUBAR_API cuMemFree_v2(CUdeviceptr address) {
     return result;
 }
 
-CUBAR_API cuMemGetInfo_v2(std::size_t* free, std::size_t* total) {
-    Caller caller;
-    CUBAR_TRY(enter(caller));
-    if (free == nullptr || total == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    wire::cuMemGetInfo_v2::Reply reply{};
-    CUBAR_TRY(call_in<wire::cuMemGetInfo_v2>(caller, caller.context->handle, {}, {}, reply));
-    *free = reply.free;
-    *total = reply.total;
-    return CUDA_SUCCESS;
-}
-
 CUBAR_API cuMemGetAddressRange_v2(CUdeviceptr* base, std::size_t* bytes, CUdeviceptr address) {
     Caller caller;
     CUBAR_TRY(enter(caller));

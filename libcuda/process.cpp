@@ -47,6 +47,8 @@ CUresult Process::initialise() {
         delete process;
         return error;
     }
+    const char* blocking = std::getenv("CUDA_LAUNCH_BLOCKING");
+    process->launches_block_ = blocking != nullptr && blocking[0] == '1';
     CUBAR_LOG(kInfo, "cuInit: %s, host driver %.*s, %d device(s) visible", process->device_->name(),
               static_cast<int>(kNameBytes), process->facts().host_driver, process->device_count());
     instance_.store(process, std::memory_order_release);

@@ -51,6 +51,9 @@ public:
     /// As cuDriverGetVersion reports it.
     int driver_version() const { return driver_version_; }
 
+    /// CUDA_LAUNCH_BLOCKING=1: each launch waits, for people who look for a faulty kernel.
+    bool launches_block() const { return launches_block_; }
+
     /// The session, or null when none was begun yet.
     Session* session() const { return session_.load(std::memory_order_acquire); }
     /// Begins the session if there is none: claims a channel and waits for the worker.
@@ -66,6 +69,7 @@ private:
     std::unique_ptr<transport::Device> device_;
     transport::ForkMark mark_ = transport::ForkMark::here();
     int driver_version_ = 0;
+    bool launches_block_ = false;
     std::array<unsigned, kMaxDevices> visible_{};
     std::size_t visible_count_ = 0;
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <array>
-#include <condition_variable>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -13,6 +13,8 @@
 #include "cubar/handle.h"
 #include "cubar/layout.h"
 #include "cubar/record.h"
+#include "transport/futex.h"
+#include "transport/wait.h"
 
 namespace cubar::guest {
 
@@ -69,12 +71,15 @@ public:
     /// An empty loan: the host has no arena left for even one set.
     template <typename Lease>
     Loan borrow(Lease&& lease) {
-        std::unique_lock lock(mutex_);
         for (;;) {
-            if (idle_count_ == 0 && leased_ < kSets && !exhausted_) add_set(lease);
-            if (idle_count_ != 0) return Loan(*this, take());
-            if (leased_ == 0) return {};
-            returned_.wait(lock);
+            const std::uint32_t seen = returned_.load(std::memory_order_acquire);
+            {
+                const std::lock_guard lock(mutex_);
+                if (idle_count_ == 0 && leased_ < kSets && !exhausted_) add_set(lease);
+                if (idle_count_ != 0) return Loan(*this, take());
+                if (leased_ == 0) return {};
+            }
+            transport::futex_wait(returned_, seen, transport::kNever);
         }
     }
 
@@ -109,11 +114,13 @@ private:
             const std::lock_guard lock(mutex_);
             put(set);
         }
-        returned_.notify_one();
+        // Pairs with the acquire load in borrow().
+        returned_.fetch_add(1, std::memory_order_release);
+        transport::futex_wake(returned_, 1);
     }
 
     std::mutex mutex_;
-    std::condition_variable returned_;
+    std::atomic<std::uint32_t> returned_{0};  ///< sets that came back; those who wait sleep on it
     std::array<StagingSet, kSets> sets_;
     std::array<StagingSet*, kSets> idle_{};
     std::size_t first_idle_ = 0;

@@ -76,10 +76,12 @@ uint32_t combine(const VideoForm& form, uint32_t a, uint32_t b, uint32_t c) {
                                (form.flags & VideoForm::kSignedA) != 0);
         const int64_t y = pick(both, form.select_b >> (4 * part) & 7, shape.bits,
                                (form.flags & VideoForm::kSignedB) != 0);
-        const int64_t value = fit(form, compute(form, x, y), shape.bits);
+        const int64_t exact = compute(form, x, y);
         if ((form.flags & VideoForm::kAdd) != 0) {
-            result += uint32_t(value);
+            // What is accumulated keeps the bits that do not fit a part.
+            result += uint32_t(exact);
         } else {
+            const int64_t value = fit(form, exact, shape.bits);
             const uint32_t where = ((uint32_t{1} << shape.bits) - 1) << (part * shape.bits);
             result = (result & ~where) | (uint32_t(value) << (part * shape.bits) & where);
         }

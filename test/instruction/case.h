@@ -84,5 +84,6 @@ void add_memory_cases(Cases& cases);
 void add_atomic_cases(Cases& cases);
 void add_warp_cases(Cases& cases);
 void add_control_cases(Cases& cases);
+void add_video_cases(Cases& cases);
 
 }  // namespace cubar::instruction

@@ -200,6 +200,7 @@ Cases all_cases() {
     add_atomic_cases(cases);
     add_warp_cases(cases);
     add_control_cases(cases);
+    add_video_cases(cases);
     return cases;
 }
 

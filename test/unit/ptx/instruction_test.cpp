@@ -453,6 +453,7 @@ const Refused kRefused[] = {
     {".reg .u32 %z<99999999>;", "too large"},
     {".align 3;", "has no place in a function's body"},
     {"atom.global.add.s64 %d1,[%d2],%d3;", "these modifiers and types do not go together"},
+    {"vadd4.u32.u32.u32.sat.add %r1,%r2,%r3,%r4;", "these modifiers and types"},
     {"setp.lt.f16 %p1|%p2,%h1,%h2;", "does not write two destinations"},
     {"vote.sync.all.pred %p1,%p2;", "has 2 operands, not 3"},
     {"add.u32 %r1.b0,%r2,%r3;", "only video instructions"},

@@ -79,7 +79,8 @@ public:
                 if (idle_count_ != 0) return Loan(*this, take());
                 if (leased_ == 0) return {};
             }
-            transport::futex_wait(returned_, seen, transport::kNever);
+            transport::futex_wait(returned_, seen, transport::kNever,
+                                  transport::FutexScope::kPrivate);
         }
     }
 
@@ -116,7 +117,7 @@ private:
         }
         // Pairs with the acquire load in borrow().
         returned_.fetch_add(1, std::memory_order_release);
-        transport::futex_wake(returned_, 1);
+        transport::futex_wake(returned_, 1, transport::FutexScope::kPrivate);
     }
 
     std::mutex mutex_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/worker/executor.h"
 
+#include <algorithm>
 #include <array>
 #include <span>
 #include <utility>
@@ -82,13 +83,13 @@ void Executor::run_inline(const Dispatch& entry) {
 }
 
 CUresult Executor::run_entry(const Dispatch& entry, const Record& record, std::byte* reply) {
-    if (entry.needs_context) {
-        const CUresult error =
-            parts_.session.make_current(ContextHandle(record.header().context));
-        if (error != CUDA_SUCCESS) {
-            std::fill_n(reply, entry.reply_bytes, std::byte{0});
-            return error;
-        }
+    // Functions that need no context get the caller's as well, where it has one.
+    const ContextHandle context(record.header().context);
+    const CUresult error = context || entry.needs_context ? parts_.session.make_current(context)
+                                                          : CUDA_SUCCESS;
+    if (entry.needs_context && error != CUDA_SUCCESS) {
+        std::fill_n(reply, entry.reply_bytes, std::byte{0});
+        return error;
     }
     return entry.run(parts_.session, record, reply);
 }

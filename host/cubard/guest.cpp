@@ -108,9 +108,10 @@ Guest::Guest(const VmConfig& config, WorkerSetting& setting, Ledger& ledger, con
         Channel& channel = channels_[number];
         channel.session = book_.session(number);
         if (channel.session == 0) {
-            memory_.words(number).free({});
             continue;
         }
+        channel.claim.number = book_.claim_number(number);
+        channel.claim.boot_id = book_.boot_id();
         channel.phase = Phase::kOver;
         if (const auto pidfd = kept.find(worker_name(number)); pidfd != kept.end()) {
             channel.worker = std::make_unique<WorkerProcess>(
@@ -203,10 +204,10 @@ void Guest::look_at(std::uint32_t number) {
 }
 
 void Guest::on_boot_id(const std::array<std::uint64_t, 2>& boot_id, std::uint32_t except) {
-    if (boot_id == boot_id_) {
+    if (boot_id == book_.boot_id()) {
         return;
     }
-    boot_id_ = boot_id;
+    book_.boot_id() = boot_id;
     for (std::uint32_t number = 0; number < channels_.size(); ++number) {
         const Channel& channel = channels_[number];
         if (channel.phase != Phase::kFree && channel.claim.boot_id != boot_id) {
@@ -266,6 +267,7 @@ void Guest::start_session(std::uint32_t number, const transport::ClaimSeen& clai
     }
     channel = Channel{.phase = Phase::kStarting, .session = ++book_.last_session(), .claim = claim};
     book_.session(number) = channel.session;
+    book_.claim_number(number) = claim.number;
     memory_.words(number).accept(claim, channel.session);
     try {
         channel.worker = std::make_unique<WorkerProcess>(
@@ -317,10 +319,10 @@ void Guest::begin_release(std::uint32_t number, const transport::ClaimSeen& clai
 void Guest::finish_release(std::uint32_t number) {
     Channel& channel = channels_[number];
     granules_.drop(channel.session);
-    book_.session(number) = 0;
     spdlog::info("{}: released", session_name(number));
     const Channel old = std::exchange(channel, Channel{});
     memory_.words(number).free(old.release);
+    book_.session(number) = 0;  // after the word: killed in between, the session is found dead
     if (old.again && !on_empty_) {
         start_session(number, old.next);
     }

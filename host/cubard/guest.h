@@ -85,7 +85,6 @@ private:
     GranuleLedger granules_;
     std::vector<transport::Descriptor> doorbells_;
     std::vector<Channel> channels_;
-    std::array<std::uint64_t, 2> boot_id_{};
     DescriptorStore* store_ = nullptr;
     std::vector<std::string> kept_names_;
     std::function<void()> on_empty_;

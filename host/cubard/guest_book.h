@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -25,8 +26,11 @@ public:
     }
 
     int file() const { return file_.get(); }
-    /// The session that claimed a channel, 0 while the channel is free.
+    /// The session that claimed a channel (0 while the channel is free), and the claim's number.
     SessionId& session(std::uint32_t channel) { return page().session[channel]; }
+    std::uint64_t& claim_number(std::uint32_t channel) { return page().claim_number[channel]; }
+    /// Of the guest's kernel: all sessions are of this boot.
+    std::array<std::uint64_t, 2>& boot_id() { return page().boot_id; }
     /// The last number given to a session.
     SessionId& last_session() { return page().last_session; }
     std::span<SessionId> granule_owners() {
@@ -36,7 +40,9 @@ public:
 private:
     struct Page {
         SessionId last_session;
+        std::array<std::uint64_t, 2> boot_id;
         SessionId session[kMaxChannels];
+        std::uint64_t claim_number[kMaxChannels];
     };
     // An owner for each granule follows.
     Page& page() { return *reinterpret_cast<Page*>(mapping_.data()); }

@@ -112,6 +112,9 @@ void Vm::on_connection() {
 // --- QEMU -----------------------------------------------------------------------------------------
 
 void Vm::serve_qemu(transport::Descriptor socket) {
+    if (qemu_ && qemu_->receive() == IvshmemConnection::State::kGone) {
+        end_guest();  // its end and its successor came in one round of events
+    }
     if (qemu_) {
         spdlog::warn("{}: process {} connects while a QEMU is connected; refused", config_.name,
                      peer_pid(socket.get()));
@@ -156,11 +159,11 @@ void Vm::on_qemu(std::uint32_t events) {
 }
 
 void Vm::end_guest() {
-    qemu_watch_.reset();
-    qemu_.reset();
+    guest_->stop(SessionError::kEvicted);
     store_.drop(config_.name + "/qemu");
     guest_->drop_from_store();
-    guest_->stop(SessionError::kEvicted);
+    qemu_watch_.reset();
+    qemu_.reset();
     ending_.push_back(std::move(guest_));
     const auto place = std::prev(ending_.end());
     (*place)->end([this, place] {

@@ -16,13 +16,15 @@ std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
 
 }  // namespace
 
-Arena::~Arena() { std::free(extents_); }
+Arena::~Arena() {
+    std::free(extents_);
+}
 
 /// Index of the first extent that ends after `offset`.
 std::size_t Arena::position_of(std::uint64_t offset) const {
-    const Extent* const found =
-        std::upper_bound(extents_, extents_ + count_, offset,
-                         [](std::uint64_t value, const Extent& extent) { return value < extent.end; });
+    const Extent* const found = std::upper_bound(
+        extents_, extents_ + count_, offset,
+        [](std::uint64_t value, const Extent& extent) { return value < extent.end; });
     return static_cast<std::size_t>(found - extents_);
 }
 

@@ -75,9 +75,8 @@ Error pass_from_host(const Staging& staging, std::byte* target, std::size_t byte
         for (; requested < parts && requested < read + staging.chunks; ++requested) {
             const std::size_t done = requested * staging.chunk_bytes;
             const std::size_t chunk = requested % staging.chunks;
-            const Posted posted =
-                request(done, staging.offset + chunk * staging.chunk_bytes,
-                        std::min(staging.chunk_bytes, bytes - done));
+            const Posted posted = request(done, staging.offset + chunk * staging.chunk_bytes,
+                                          std::min(staging.chunk_bytes, bytes - done));
             if (posted.error != Error::kNone) {
                 return posted.error;
             }

@@ -30,10 +30,10 @@ Result<Mapping> map_long_replies(Device& device, unsigned channel) {
     if (!pages) {
         return pages;
     }
-    if (Failure failure = device.map(
-            *pages, pages->bytes(),
-            device.channel_offset(channel) + offsetof(cubar::Channel, long_reply), Caching::kBulk,
-            false)) {
+    if (Failure failure =
+            device.map(*pages, pages->bytes(),
+                       device.channel_offset(channel) + offsetof(cubar::Channel, long_reply),
+                       Caching::kBulk, false)) {
         return failure;
     }
     return pages;
@@ -68,8 +68,8 @@ Channel::Channel(Device& device, Claim&& claim, Mapping&& ring, Mapping&& long_r
       ring_memory_(std::move(ring)),
       long_replies_(std::move(long_replies)),
       liveness_(device.header(), control(), claim_.epoch()),
-      wait_{device.wait_policy(), device.memory_type(), budget_,  control().worker_cpu,
-            control().guest_cpu,  liveness_},
+      wait_{device.wait_policy(), device.memory_type(), budget_,
+            control().worker_cpu, control().guest_cpu,  liveness_},
       ring_(control(), ring_memory_.data(), wait_, device,
             device.header().first_channel_peer + claim_.channel()),
       replies_(reinterpret_cast<ReplySlot*>(claim_.control_pages() + kPageBytes),
@@ -141,8 +141,8 @@ GranuleRun Channel::remove_free_granules() {
     }
     const GranuleRun run = arena_.remove_free();
     if (run.count != 0) {
-        claim_.arena().unmap(claim_.arena().bytes().subspan(run.first * kGranuleBytes,
-                                                            run.count * kGranuleBytes));
+        claim_.arena().unmap(
+            claim_.arena().bytes().subspan(run.first * kGranuleBytes, run.count * kGranuleBytes));
     }
     return run;
 }

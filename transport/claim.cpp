@@ -31,7 +31,7 @@ constexpr unsigned kProposals = 8;
 enum class Locked : std::uint8_t { kYes, kNo, kError };
 
 Locked set_lock(int file, unsigned channel, short type) {
-    struct flock lock{};
+    struct flock lock {};
     lock.l_type = type;
     lock.l_whence = SEEK_SET;
     lock.l_start = channel;
@@ -44,7 +44,7 @@ Locked set_lock(int file, unsigned channel, short type) {
 
 /// Names the file that is locked, so that users of different files notice it.
 std::uint64_t identity_of(int file) {
-    struct stat status{};
+    struct stat status {};
     if (fstat(file, &status) != 0) {
         return 0;
     }
@@ -56,8 +56,8 @@ Result<Mapping> map_control(Device& device, unsigned channel) {
     if (!pages) {
         return pages;
     }
-    if (Failure failure = device.map(*pages, pages->bytes(), device.channel_offset(channel),
-                                     Caching::kControl)) {
+    if (Failure failure =
+            device.map(*pages, pages->bytes(), device.channel_offset(channel), Caching::kControl)) {
         return failure;
     }
     return pages;
@@ -95,8 +95,8 @@ std::uint64_t ask(Device& device, ChannelControl& control, ClaimRequest request)
     const std::uint64_t count = (control.claim_number.load(std::memory_order_relaxed) >> 32) + 1;
     const std::uint64_t number = count << 32 | chance;
     control.claim_request.store(static_cast<std::uint32_t>(request), std::memory_order_relaxed);
-    // Pairs with SessionWords::pending(). The doorbell is a system call or an uncached store, before
-    // which this store is complete.
+    // Pairs with SessionWords::pending(). The doorbell is a system call or an uncached store,
+    // before which this store is complete.
     control.claim_number.store(number, std::memory_order_release);
     device.ring_doorbell(device.header().cubard_peer);
     return number;
@@ -122,14 +122,14 @@ bool answered(const ChannelControl& control, std::uint64_t number) {
 Failure refusal(const Device& device, SessionError error) {
     switch (error) {
         case SessionError::kProtocol:
-            return Failure::make(Error::kProtocol, 0, "%s: the host speaks protocol %u", device.name(),
-                                 device.header().protocol_version);
+            return Failure::make(Error::kProtocol, 0, "%s: the host speaks protocol %u",
+                                 device.name(), device.header().protocol_version);
         case SessionError::kQuota:
             return Failure::make(Error::kQuota, 0, "%s: no more sessions for this VM",
                                  device.name());
         case SessionError::kDriver:
-            return Failure::make(Error::kHostDriver, 0,
-                                 "%s: see cubard's log on the host", device.name());
+            return Failure::make(Error::kHostDriver, 0, "%s: see cubard's log on the host",
+                                 device.name());
         default:
             return Failure::make(Error::kSessionDead, 0, "%s: the session ended as it began (%u)",
                                  device.name(), static_cast<unsigned>(error));
@@ -230,9 +230,9 @@ struct ClaimAttempt {
     /// A free channel becomes this process's.
     Failure take() {
         const std::uint64_t arena_bytes = device.header().arena_bytes;
-        Failure failure = Failure::make(Error::kNoArenaAddress, 0,
-                                        "%s: no %llu MiB of addresses are free", device.name(),
-                                        static_cast<unsigned long long>(arena_bytes >> 20));
+        Failure failure =
+            Failure::make(Error::kNoArenaAddress, 0, "%s: no %llu MiB of addresses are free",
+                          device.name(), static_cast<unsigned long long>(arena_bytes >> 20));
         for (unsigned proposal = 0; proposal <= kProposals; ++proposal) {
             const std::uintptr_t address =
                 proposal < kProposals ? kFirstAddress + proposal * kAddressStep : 0;
@@ -266,9 +266,13 @@ struct ClaimAttempt {
 };
 
 Claim::Claim(Claim&& other) noexcept
-    : device_(std::exchange(other.device_, nullptr)), channel_(other.channel_),
-      epoch_(other.epoch_), lock_(std::move(other.lock_)), pages_(std::move(other.pages_)),
-      arena_(std::move(other.arena_)), owner_(std::exchange(other.owner_, {})) {}
+    : device_(std::exchange(other.device_, nullptr)),
+      channel_(other.channel_),
+      epoch_(other.epoch_),
+      lock_(std::move(other.lock_)),
+      pages_(std::move(other.pages_)),
+      arena_(std::move(other.arena_)),
+      owner_(std::exchange(other.owner_, {})) {}
 
 Claim::~Claim() {
     if (!lock_) {
@@ -377,8 +381,9 @@ unsigned reap_orphans(Device& device, unsigned own, const BootId& boot_id) {
         }
         if (Result<Mapping> pages = map_control(device, channel)) {
             auto& control = *reinterpret_cast<ChannelControl*>(pages->data());
-            const bool asked = static_cast<ClaimRequest>(control.claim_request.load(
-                                   std::memory_order_relaxed)) == ClaimRequest::kRelease;
+            const bool asked =
+                static_cast<ClaimRequest>(control.claim_request.load(std::memory_order_relaxed)) ==
+                ClaimRequest::kRelease;
             if (!asked && tenant_of(control, identity, boot_id) == Tenant::kGone) {
                 ask(device, control, ClaimRequest::kRelease);
                 ++released;

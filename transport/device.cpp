@@ -38,7 +38,9 @@ Nanoseconds time_of_load(const std::byte* memory) {
 /// Cached loads take some nanoseconds, even emulated; uncached ones a hundred and more.
 constexpr Nanoseconds kCachedLoad = 40;
 
-Failure no_memory() { return Failure::make(Error::kNoMemory, ENOMEM, "allocating"); }
+Failure no_memory() {
+    return Failure::make(Error::kNoMemory, ENOMEM, "allocating");
+}
 
 }  // namespace
 
@@ -156,8 +158,7 @@ Failure Device::measure_memory() {
     if (!page) {
         return page.failure();
     }
-    if (Failure failure =
-            map(*page, page->bytes(), header_->arena_offset, Caching::kBulk, false)) {
+    if (Failure failure = map(*page, page->bytes(), header_->arena_offset, Caching::kBulk, false)) {
         return failure;
     }
     memory_type_ = time_of_load(page->data()) <= kCachedLoad ? MemoryType::kWriteBack

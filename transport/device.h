@@ -66,7 +66,8 @@ protected:
     /// The file that shows BAR2 with this caching.
     virtual int memory_file(Caching caching) const = 0;
 
-    /// Maps and checks the header, copies the facts, measures the memory. `bar_bytes`: the file's size.
+    /// Maps and checks the header, copies the facts, measures the memory. `bar_bytes`: the file's
+    /// size.
     Failure open_memory(std::uint64_t bar_bytes);
     void set_name(const char* kind, const char* which);
     void set_wait_policy(WaitPolicy policy) { wait_policy_ = policy; }

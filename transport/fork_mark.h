@@ -6,8 +6,8 @@
 
 namespace cubar::transport {
 
-/// Remembers the process that made it. A forked child finds its parent's marks invalid: they compare
-/// with a word on a page that the kernel wipes in children (MADV_WIPEONFORK).
+/// Remembers the process that made it. A forked child finds its parent's marks invalid: they
+/// compare with a word on a page that the kernel wipes in children (MADV_WIPEONFORK).
 class ForkMark {
 public:
     /// A mark that is valid nowhere.

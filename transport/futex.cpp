@@ -16,9 +16,8 @@ long futex(const std::atomic<std::uint32_t>& word, int operation, std::uint32_t 
            const timespec* limit, FutexScope scope) {
     const int saved = errno;
     const int flag = scope == FutexScope::kPrivate ? FUTEX_PRIVATE_FLAG : 0;
-    const long result =
-        syscall(SYS_futex, reinterpret_cast<const std::uint32_t*>(&word), operation | flag, value,
-                limit, nullptr, 0);
+    const long result = syscall(SYS_futex, reinterpret_cast<const std::uint32_t*>(&word),
+                                operation | flag, value, limit, nullptr, 0);
     errno = saved;
     return result;
 }

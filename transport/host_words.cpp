@@ -63,9 +63,13 @@ void SessionWords::accept(const ClaimSeen& claim, std::uint64_t session_id) {
     answer(claim);
 }
 
-void SessionWords::ready() { store(SessionState::kReady, SessionError::kNone); }
+void SessionWords::ready() {
+    store(SessionState::kReady, SessionError::kNone);
+}
 
-void SessionWords::fail_to_start(SessionError error) { store(SessionState::kRefused, error); }
+void SessionWords::fail_to_start(SessionError error) {
+    store(SessionState::kRefused, error);
+}
 
 void SessionWords::refuse(const ClaimSeen& claim, SessionError error) {
     mark_claimed(true);
@@ -75,7 +79,9 @@ void SessionWords::refuse(const ClaimSeen& claim, SessionError error) {
     answer(claim);
 }
 
-void SessionWords::dead(SessionError error) { store(SessionState::kDead, error); }
+void SessionWords::dead(SessionError error) {
+    store(SessionState::kDead, error);
+}
 
 void SessionWords::releasing(const ClaimSeen& claim) {
     store(SessionState::kReleasing, SessionError::kNone);
@@ -125,8 +131,7 @@ Error ReplyWriter::write(std::uint32_t slot, std::uint32_t result, Position posi
 }
 
 void FenceWriter::write(std::uint32_t fence, Position position) {
-    if (fence < kFences &&
-        channel_.fence[fence].load(std::memory_order_relaxed) < position) {
+    if (fence < kFences && channel_.fence[fence].load(std::memory_order_relaxed) < position) {
         store_released<Barrier::kBulkBeforeFence>(channel_.fence[fence], position,
                                                   MemoryType::kWriteBack);
     }
@@ -143,6 +148,8 @@ bool ErrorWord::set(std::uint32_t result, Position position, std::uint64_t conte
     return true;
 }
 
-void ErrorWord::clear() { control_.error_code.store(0, std::memory_order_release); }
+void ErrorWord::clear() {
+    control_.error_code.store(0, std::memory_order_release);
+}
 
 }  // namespace cubar::transport

@@ -98,9 +98,7 @@ public:
     bool set(std::uint32_t result, Position position, std::uint64_t context);
     void clear();
     std::uint32_t get() const { return control_.error_code.load(std::memory_order_relaxed); }
-    std::uint64_t context() const {
-        return control_.error_context.load(std::memory_order_relaxed);
-    }
+    std::uint64_t context() const { return control_.error_context.load(std::memory_order_relaxed); }
 
 private:
     ChannelControl& control_;

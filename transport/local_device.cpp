@@ -25,15 +25,15 @@ public:
         set_name("local", name);
         set_wait_policy(WaitPolicy::kLocal);
         if (passed.size() < 3 || passed.size() > kLocalMaxDescriptors) {
-            return Failure::make(Error::kSocketFailed, 0, "%s: the greeting carries %zu descriptors",
-                                 name, passed.size());
+            return Failure::make(Error::kSocketFailed, 0,
+                                 "%s: the greeting carries %zu descriptors", name, passed.size());
         }
         memory_ = std::move(passed[0]);
         cubard_ = std::move(passed[1]);
         for (std::size_t i = 2; i < passed.size(); ++i) {
             workers_[i - 2] = std::move(passed[i]);
         }
-        struct stat status{};
+        struct stat status {};
         if (fstat(memory_.get(), &status) != 0) {
             return Failure::make(Error::kSocketFailed, errno, "%s: no memory file", name);
         }
@@ -41,8 +41,8 @@ public:
             return failure;
         }
         if (header().channel_count != passed.size() - 2) {
-            return Failure::make(Error::kSocketFailed, 0, "%s: %u channels, but %zu doorbells", name,
-                                 header().channel_count, passed.size() - 2);
+            return Failure::make(Error::kSocketFailed, 0, "%s: %u channels, but %zu doorbells",
+                                 name, header().channel_count, passed.size() - 2);
         }
         return {};
     }

@@ -3,7 +3,8 @@
 //
 // The socket is SOCK_SEQPACKET. cubard sends exactly one message upon accept(): a LocalHello, with
 // descriptors attached (SCM_RIGHTS): the memory file (BAR2), then an eventfd for each doorbell:
-// cubard's own, then channel 0's, channel 1's, … The client sends nothing; either side then hangs up.
+// cubard's own, then channel 0's, channel 1's, … The client sends nothing; either side then hangs
+// up.
 #pragma once
 
 #include <cstddef>

@@ -21,6 +21,8 @@ void ShortLock::lock_slowly() {
     }
 }
 
-void ShortLock::wake_one() { futex_wake(state_, 1, FutexScope::kPrivate); }
+void ShortLock::wake_one() {
+    futex_wake(state_, 1, FutexScope::kPrivate);
+}
 
 }  // namespace cubar::transport

@@ -30,8 +30,8 @@ Result<Mapping> Mapping::reserve(std::size_t bytes, std::uintptr_t address) {
         return Failure::make(Error::kNoMemory, errno, "no page for the fork mark");
     }
     void* const asked = reinterpret_cast<void*>(address);
-    void* const memory = mmap(asked, bytes, PROT_NONE,
-                              kReserved | (address != 0 ? MAP_FIXED_NOREPLACE : 0), -1, 0);
+    void* const memory =
+        mmap(asked, bytes, PROT_NONE, kReserved | (address != 0 ? MAP_FIXED_NOREPLACE : 0), -1, 0);
     if (memory == MAP_FAILED) {
         return map_failure("reserving addresses");
     }
@@ -59,7 +59,8 @@ Failure Mapping::map(int descriptor, std::uint64_t offset, std::span<std::byte> 
 }
 
 void Mapping::unmap(std::span<std::byte> part) {
-    // Should the kernel lack memory for this, the old pages stay mapped: harmless, for nobody looks.
+    // Should the kernel lack memory for this, the old pages stay mapped: harmless, for nobody
+    // looks.
     if (mmap(part.data(), part.size(), PROT_NONE, kReserved | MAP_FIXED, -1, 0) != MAP_FAILED) {
         madvise(part.data(), part.size(), MADV_DONTFORK);
     }

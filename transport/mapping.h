@@ -12,8 +12,8 @@
 namespace cubar::transport {
 
 /// Owns a range of this process's addresses: reserved (PROT_NONE), and whatever is mapped into it.
-/// A forked child does not inherit any of it (MADV_DONTFORK), so it cannot disturb its parent; there
-/// the object owns nothing.
+/// A forked child does not inherit any of it (MADV_DONTFORK), so it cannot disturb its parent;
+/// there the object owns nothing.
 class Mapping {
 public:
     Mapping() = default;

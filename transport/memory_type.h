@@ -9,7 +9,8 @@ namespace cubar::transport {
 /// hypervisor makes of the page attributes it asked for.
 enum class MemoryType : std::uint8_t {
     kWriteBack,       ///< ordinary cached memory
-    kWriteCombining,  ///< stores gather, loads are slow (also used where loads are plainly uncached)
+    kWriteCombining,  ///< stores gather, loads are slow (also used where loads are plainly
+                      ///< uncached)
 };
 
 }  // namespace cubar::transport

@@ -23,9 +23,9 @@ namespace cubar::transport {
 
 enum class Barrier : std::uint8_t {
     // Guest.
-    kRecordBeforeTail,         ///< store fence + release; pairs with kTailBeforeRecord
-    kBulkBeforeTail,           ///< store fence after non-temporal stores; pairs with kTailBeforeRecord
-    kTailBeforeSleeping,       ///< full; pairs with kSleepingBeforeTail
+    kRecordBeforeTail,    ///< store fence + release; pairs with kTailBeforeRecord
+    kBulkBeforeTail,      ///< store fence after non-temporal stores; pairs with kTailBeforeRecord
+    kTailBeforeSleeping,  ///< full; pairs with kSleepingBeforeTail
     kWaitsForSpaceBeforeHead,  ///< full; pairs with kHeadBeforeWaitsForSpace
     kReplyWaitBeforeState,     ///< full; pairs with kStateBeforeReplyWait
     kStateBeforeAnswer,        ///< acquire; pairs with kAnswerBeforeState
@@ -72,10 +72,14 @@ constexpr BarrierKind kind_of(Barrier barrier) {
 /// The name as it stands in the code, for the model's report.
 const char* name_of(Barrier barrier);
 
-inline void pause_cpu() { __builtin_ia32_pause(); }
+inline void pause_cpu() {
+    __builtin_ia32_pause();
+}
 
 /// SFENCE: what was stored to write-combined memory, or non-temporally, comes before later stores.
-inline void fence_stores() { asm volatile("sfence" ::: "memory"); }
+inline void fence_stores() {
+    asm volatile("sfence" ::: "memory");
+}
 
 /// Publishes with a plain store; earlier stores to `memory` come first.
 template <Barrier B, typename T>
@@ -113,7 +117,8 @@ inline void full_barrier(MemoryType memory) {
     }
 }
 
-/// The same where a locked instruction on private memory (ShortLock::unlock) has just been executed.
+/// The same where a locked instruction on private memory (ShortLock::unlock) has just been
+/// executed.
 template <Barrier B>
 inline void full_barrier_after_unlock(MemoryType memory) {
     static_assert(kind_of(B) == BarrierKind::kFull);

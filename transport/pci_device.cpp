@@ -55,7 +55,7 @@ bool is_ivshmem(const char* sysfs, const char* address) {
 }
 
 Failure not_opened(const Path& path, int error) {
-    struct stat status{};
+    struct stat status {};
     if (error == EACCES && stat(path.text, &status) == 0) {
         char name[64];
         std::snprintf(name, sizeof name, "%u", status.st_gid);
@@ -99,7 +99,7 @@ public:
         if (!combining_ && errno != ENOENT) {
             return not_opened(combining, errno);
         }
-        struct stat status{};
+        struct stat status {};
         if (fstat(memory_.get(), &status) != 0) {
             return not_opened(memory_path_, errno);
         }
@@ -191,8 +191,8 @@ Result<std::unique_ptr<Device>> open_pci_device(const char* address, const char*
     }
     char directory[kPathBytes];
     std::snprintf(directory, sizeof directory, "%s/bus/pci/devices", sysfs);
-    Failure reason = Failure::make(Error::kNoDevice, 0, "no PCI device with id %04lx:%04lx",
-                                   kVendor, kDeviceId);
+    Failure reason =
+        Failure::make(Error::kNoDevice, 0, "no PCI device with id %04lx:%04lx", kVendor, kDeviceId);
     for (char at[kAddressBytes] = {}; next_address(directory, at);) {
         if (!is_ivshmem(sysfs, at)) {
             continue;

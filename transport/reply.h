@@ -36,8 +36,8 @@ public:
     public:
         Slot() = default;
         Slot(ReplySlots& owner, std::uint32_t index) : owner_(&owner), index_(index) {}
-        Slot(Slot&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)),
-                                      index_(other.index_) {}
+        Slot(Slot&& other) noexcept
+            : owner_(std::exchange(other.owner_, nullptr)), index_(other.index_) {}
         Slot& operator=(Slot&&) = delete;
         ~Slot() {
             if (owner_ != nullptr) {

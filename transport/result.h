@@ -29,12 +29,12 @@ enum class Error : std::uint8_t {
 
     // Claiming a channel.
     kAllChannelsTaken,
-    kLockFailed,     ///< the lock file cannot be opened or locked
-    kClaimTimeout,   ///< cubard did not answer a claim in time
-    kProtocol,       ///< the host refuses our protocol
-    kQuota,          ///< the host allows this VM no more sessions
-    kHostDriver,     ///< the host's CUDA driver could not be started
-    kNoArenaAddress, ///< no address range is free on both sides
+    kLockFailed,      ///< the lock file cannot be opened or locked
+    kClaimTimeout,    ///< cubard did not answer a claim in time
+    kProtocol,        ///< the host refuses our protocol
+    kQuota,           ///< the host allows this VM no more sessions
+    kHostDriver,      ///< the host's CUDA driver could not be started
+    kNoArenaAddress,  ///< no address range is free on both sides
 
     // Using a channel.
     kForked,          ///< the channel belongs to the parent of this process
@@ -55,8 +55,8 @@ struct Failure {
     int os_error = 0;  ///< errno, or 0
     char detail[240] = {};
 
-    [[gnu::format(printf, 3, 4)]] static Failure make(Error error, int os_error,
-                                                      const char* format, ...);
+    [[gnu::format(printf, 3, 4)]] static Failure make(Error error, int os_error, const char* format,
+                                                      ...);
     explicit operator bool() const { return error != Error::kNone; }
 };
 

@@ -38,7 +38,10 @@ public:
     /// `doubled_ring`: kRingBytes of ring, mapped twice in a row.
     RingProducer(ChannelControl& control, std::byte* doubled_ring, const WaitContext& wait,
                  const Device& device, std::uint32_t worker_peer)
-        : control_(control), ring_(doubled_ring), wait_(wait), device_(device),
+        : control_(control),
+          ring_(doubled_ring),
+          wait_(wait),
+          device_(device),
           worker_peer_(worker_peer) {}
     RingProducer(const RingProducer&) = delete;
     RingProducer& operator=(const RingProducer&) = delete;

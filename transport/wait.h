@@ -118,8 +118,8 @@ struct WaitContext {
     }
 };
 
-/// Waits until ready() is true. `sleep(limit)` announces the sleeper, looks once more and sleeps; it
-/// is called only where somebody can wake us. Ends with kTimedOut at `deadline`, or with the
+/// Waits until ready() is true. `sleep(limit)` announces the sleeper, looks once more and sleeps;
+/// it is called only where somebody can wake us. Ends with kTimedOut at `deadline`, or with the
 /// error of Liveness.
 template <typename Ready, typename Sleep>
 Error wait_until(const WaitContext& context, Nanoseconds deadline, Ready&& ready, Sleep&& sleep) {

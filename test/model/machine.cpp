@@ -206,8 +206,8 @@ private:
                 break;
             case Operation::kCheck:
                 if (value == 0) {
-                    verdict_.failure = "stale or overrun: thread " + std::to_string(who) +
-                                       " at " + std::to_string(state.threads[who].at);
+                    verdict_.failure = "stale or overrun: thread " + std::to_string(who) + " at " +
+                                       std::to_string(state.threads[who].at);
                 }
                 break;
             case Operation::kAwait:
@@ -245,6 +245,8 @@ private:
 
 }  // namespace
 
-Verdict explore(const std::array<Program, 2>& programs) { return Explorer(programs).run(); }
+Verdict explore(const std::array<Program, 2>& programs) {
+    return Explorer(programs).run();
+}
 
 }  // namespace cubar::model

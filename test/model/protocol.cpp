@@ -12,7 +12,15 @@ constexpr unsigned kRecords = 3;  // posted
 constexpr unsigned kRing = 2;     // that the ring holds: the guest must wait once
 
 // Words. Those of the ring scenario and the others' overlap on purpose: each runs alone.
-enum Word : unsigned { kTail, kHead, kSleeping, kWaits, kDoorbell, kRecord0, kBulk0 = kRecord0 + kRing };
+enum Word : unsigned {
+    kTail,
+    kHead,
+    kSleeping,
+    kWaits,
+    kDoorbell,
+    kRecord0,
+    kBulk0 = kRecord0 + kRing
+};
 enum SlotWord : unsigned { kAsked, kState, kSlotSleeping, kBody };
 enum FenceWord : unsigned { kWanted, kFence, kData };
 
@@ -75,15 +83,16 @@ public:
     void load_acquired(Barrier barrier, Value word, unsigned target) {
         add(has(barrier) ? Operation::kLoadAcquire : Operation::kLoad, word, {}, target);
     }
-    void jump(const std::string& name) { jump_if([](const Registers&) { return true; }, name); }
+    void jump(const std::string& name) {
+        jump_if([](const Registers&) { return true; }, name);
+    }
     void jump_if(std::function<bool(const Registers&)> condition, const std::string& name) {
         jumps_.emplace_back(code_.size(), name, std::move(condition));
         add(Operation::kJump);
     }
     void check(std::function<bool(const Registers&)> condition) {
-        add(Operation::kCheck, {}, [condition](const Registers& registers) {
-            return condition(registers) ? 1u : 0u;
-        });
+        add(Operation::kCheck, {},
+            [condition](const Registers& registers) { return condition(registers) ? 1u : 0u; });
     }
     void sleep_on(Value word, Value expected) {
         add(Operation::kFutexWait, std::move(word), std::move(expected));
@@ -92,9 +101,9 @@ public:
 
     Program finish() {
         add(Operation::kDone);
-        for (const auto& [index, name, condition] : jumps_) {
-            const auto to = static_cast<unsigned>(labels_.at(name));
-            code_[index].value = [to, condition](const Registers& registers) {
+        for (const Jump& jump : jumps_) {
+            const auto to = static_cast<unsigned>(labels_.at(jump.name));
+            code_[jump.index].value = [to, condition = jump.condition](const Registers& registers) {
                 return condition(registers) ? to : kFallThrough;
             };
         }
@@ -117,8 +126,12 @@ private:
     std::vector<Jump> jumps_;
 };
 
-bool is_one(const Registers& registers) { return registers[kLoaded] == 1; }
-bool is_zero(const Registers& registers) { return registers[kLoaded] == 0; }
+bool is_one(const Registers& registers) {
+    return registers[kLoaded] == 1;
+}
+bool is_zero(const Registers& registers) {
+    return registers[kLoaded] == 0;
+}
 
 Program ring_guest(const Setting& setting) {
     Writer w(setting);

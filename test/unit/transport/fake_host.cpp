@@ -13,7 +13,9 @@ namespace cubar::transport::test {
 
 namespace {
 
-Descriptor new_eventfd() { return Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+Descriptor new_eventfd() {
+    return Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
 
 void ring(const Descriptor& doorbell) {
     const std::uint64_t one = 1;
@@ -62,14 +64,18 @@ HostMemory::HostMemory(HostShape shape) : shape_(shape) {
     head.magic = kMagic;
 }
 
-Facts& HostMemory::facts() { return *reinterpret_cast<Facts*>(memory_.data() + kFactsOffset); }
+Facts& HostMemory::facts() {
+    return *reinterpret_cast<Facts*>(memory_.data() + kFactsOffset);
+}
 
 cubar::Channel& HostMemory::channel(unsigned number) {
     return *reinterpret_cast<cubar::Channel*>(memory_.data() + header().channels_offset +
                                               number * sizeof(cubar::Channel));
 }
 
-std::byte* HostMemory::arena() { return memory_.data() + header().arena_offset; }
+std::byte* HostMemory::arena() {
+    return memory_.data() + header().arena_offset;
+}
 
 std::vector<Descriptor> HostMemory::pass_on() const {
     std::vector<Descriptor> passed;
@@ -90,7 +96,9 @@ std::unique_ptr<Device> HostMemory::open_device() const {
 }
 
 FakeWorker::FakeWorker(HostMemory& host, unsigned channel, Handler handler)
-    : host_(host), channel_(channel), stop_(new_eventfd()),
+    : host_(host),
+      channel_(channel),
+      stop_(new_eventfd()),
       thread_([this, handler = std::move(handler)] { run(handler); }) {}
 
 FakeWorker::~FakeWorker() {
@@ -133,7 +141,9 @@ void FakeWorker::run(Handler handler) {
 }
 
 FakeCubard::FakeCubard(HostMemory& host, Handler handler)
-    : host_(host), stop_(new_eventfd()), workers_(host.channels()),
+    : host_(host),
+      stop_(new_eventfd()),
+      workers_(host.channels()),
       thread_([this, handler = std::move(handler)] { run(handler); }) {}
 
 FakeCubard::~FakeCubard() {

@@ -97,7 +97,8 @@ private:
     std::thread thread_;
 };
 
-/// Runs `body` in a forked child and returns the child's pid; the child exits with what body returns.
+/// Runs `body` in a forked child and returns the child's pid; the child exits with what body
+/// returns.
 int in_child(const std::function<int()>& body);
 /// Exit code of a child; 128 + signal if it was killed.
 int exit_of(int pid);

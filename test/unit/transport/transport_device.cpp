@@ -35,7 +35,9 @@ struct Directory {
     fs::path path;
 };
 
-void write_file(const fs::path& path, const std::string& text) { std::ofstream(path) << text; }
+void write_file(const fs::path& path, const std::string& text) {
+    std::ofstream(path) << text;
+}
 
 /// A directory that looks like /sys to whoever searches PCI devices in it.
 struct Sysfs {
@@ -72,7 +74,8 @@ struct Sysfs {
 /// Serves one greeting on a socket.
 class Server {
 public:
-    Server(const fs::path& path, LocalHello hello, std::vector<Descriptor> passed, bool speak = true)
+    Server(const fs::path& path, LocalHello hello, std::vector<Descriptor> passed,
+           bool speak = true)
         : listener_(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
@@ -146,7 +149,9 @@ TEST_CASE("What the local socket may do wrong is told apart", "[device]") {
         return device ? Error::kNone : device.failure().error;
     };
     LocalHello hello = hello_for(host);
-    SECTION("nobody is there") { REQUIRE(open() == Error::kHostAbsent); }
+    SECTION("nobody is there") {
+        REQUIRE(open() == Error::kHostAbsent);
+    }
     SECTION("a path that is none") {
         REQUIRE(open_local_device(std::string(200, 'x').c_str()).failure().error ==
                 Error::kBadSelection);
@@ -263,7 +268,9 @@ TEST_CASE("A session runs over the PCI device without anybody waking the guest",
 TEST_CASE("What may be wrong with a BAR is told apart", "[device]") {
     HostMemory host;
     Sysfs sysfs;
-    SECTION("no device at all") { REQUIRE(sysfs.error() == Error::kNoDevice); }
+    SECTION("no device at all") {
+        REQUIRE(sysfs.error() == Error::kNoDevice);
+    }
     SECTION("no PCI at all") {
         REQUIRE(open_pci_device(nullptr, "/nonexistent").failure().error == Error::kNoDevice);
     }

@@ -17,7 +17,7 @@ namespace {
 /// two as one memory.
 struct Ring {
     explicit Ring(WaitPolicy policy = WaitPolicy::kLocal)
-        : wait{policy, MemoryType::kWriteBack, budget, control.worker_cpu, control.guest_cpu,
+        : wait{policy,  MemoryType::kWriteBack, budget, control.worker_cpu, control.guest_cpu,
                liveness},
           consumer(control, doubled(), policy, host.worker_doorbell(0)),
           producer(control, doubled(), wait, *device, host.header().first_channel_peer) {

@@ -180,16 +180,19 @@ def guest_reboots(bench):
 
 def daemon_is_killed(bench):
     """cubard killed and restarted in mid-run: old sessions get an error, new ones are served."""
-    with client(bench) as job:
-        ask(job, "spin", "spinning")
+    try:
+        with client(bench) as job:
+            ask(job, "spin", "spinning")
+            bench.cubard.kill()
+            begin = time.monotonic()
+            job.expect("error", 30)
+            seconds = time.monotonic() - begin
+            expect(seconds < CAUSE_TO_ERROR, f"the error took {seconds:.1f} s")
+            expect(job.wait(10) == 3, "the client did not end")
+        refused(bench, "cudaError")
+    finally:
         bench.cubard.kill()
-        begin = time.monotonic()
-        job.expect("error", 30)
-        seconds = time.monotonic() - begin
-        expect(seconds < CAUSE_TO_ERROR, f"the error took {seconds:.1f} s")
-        expect(job.wait(10) == 3, "the client did not end")
-    refused(bench, "cudaError")
-    bench.cubard.start()
+        bench.cubard.start()
     works(bench)
 
 

@@ -65,7 +65,7 @@ class Cubard:
                         raise DaemonError(f"cubard was not ready in {limit} s") from None
 
     def kill(self):
-        """SIGKILL, as a crash would end it."""
+        """SIGKILL, as a crash would end it; nothing where it has ended."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,9 +41,11 @@ std::vector<std::byte> OutputCapture::take(std::size_t most) {
 
 void OutputCapture::drain_locked() {
     std::fflush(stdout);
-    struct stat status {};
-    if (fstat(file_, &status) != 0 || status.st_size <= taken_) return;
-    const auto fresh = static_cast<std::size_t>(status.st_size - taken_);
+    // The descriptors share their offset, so this is how much was written. (fstat is newfstatat in
+    // today's C library, and a worker may open or look up no file.)
+    const off_t written = lseek(file_, 0, SEEK_CUR);
+    if (written <= taken_) return;
+    const auto fresh = static_cast<std::size_t>(written - taken_);
     const std::size_t before = kept_.size();
     kept_.resize(before + fresh);
     const ssize_t got = std::max<ssize_t>(pread(file_, kept_.data() + before, fresh, taken_), 0);

@@ -24,7 +24,18 @@ bool fits(std::uint32_t value, std::int32_t limit) {
     return value != 0 && value <= static_cast<std::uint32_t>(limit);
 }
 
-CUresult check_shape(const DeviceFacts& device, const KernelFacts& kernel, const Shape& shape) {
+/// What the runtime calls cudaErrorInvalidConfiguration. cuda.h has no name for it, yet cudart hands
+/// on what the driver returns when it launches a CUkernel; whoever launches a CUfunction gets
+/// CUDA_ERROR_INVALID_VALUE, as documented.
+constexpr auto kInvalidConfiguration = static_cast<CUresult>(9);
+
+CUresult bad_dimensions(CUfunction function) {
+    return AnyHandle(bits_of(function)).kind() == Kind::kKernel ? kInvalidConfiguration
+                                                                : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult check_shape(const DeviceFacts& device, const KernelFacts& kernel, CUfunction function,
+                     const Shape& shape) {
     const auto& limit = device.attribute;
     if (!fits(shape.grid[0], limit[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X]) ||
         !fits(shape.grid[1], limit[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y]) ||
@@ -32,12 +43,12 @@ CUresult check_shape(const DeviceFacts& device, const KernelFacts& kernel, const
         !fits(shape.block[0], limit[CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X]) ||
         !fits(shape.block[1], limit[CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y]) ||
         !fits(shape.block[2], limit[CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z])) {
-        return CUDA_ERROR_INVALID_VALUE;
+        return bad_dimensions(function);
     }
     // Each factor is at most 1024, so the product cannot overflow.
     const std::uint32_t threads = shape.block[0] * shape.block[1] * shape.block[2];
     if (!fits(threads, limit[CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK])) {
-        return CUDA_ERROR_INVALID_VALUE;
+        return bad_dimensions(function);
     }
     // An attribute that was not told is INT_MIN and checks nothing: the host will.
     const std::int32_t most_threads =
@@ -127,7 +138,7 @@ inline CUresult prepare(CUfunction function, const Shape& shape, CUstream stream
     CUBAR_TRY(find_stream(out.caller, stream, out.stream));
     if (out.stream->context != out.caller.context->handle) return CUDA_ERROR_INVALID_HANDLE;
     const DeviceFacts& device = out.caller.process->device_facts(out.caller.context->device);
-    CUBAR_TRY(check_shape(device, *out.callee.facts, shape));
+    CUBAR_TRY(check_shape(device, *out.callee.facts, function, shape));
     CUBAR_TRY(check_arguments(*out.callee.facts, each, extra, out.arguments));
     return pace(out.caller, *out.stream);
 }

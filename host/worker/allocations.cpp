@@ -9,8 +9,11 @@
 namespace cubar::host {
 
 Allocations::Charge::Charge(Charge&& other) noexcept
-    : owner_(std::exchange(other.owner_, nullptr)), device_(other.device_), bytes_(other.bytes_),
-      key_(other.key_), context_(other.context_) {}
+    : owner_(std::exchange(other.owner_, nullptr)),
+      device_(other.device_),
+      bytes_(other.bytes_),
+      key_(other.key_),
+      context_(other.context_) {}
 
 Allocations::Charge::~Charge() {
     if (owner_ != nullptr) owner_->control_.credit(device_, bytes_);
@@ -23,7 +26,9 @@ void Allocations::Charge::keep(std::uint64_t key, ContextHandle context) {
     owner->held_.insert_or_assign(key, Held{device_, bytes_, context});
 }
 
-void Allocations::Charge::put_back() { keep(key_, context_); }
+void Allocations::Charge::put_back() {
+    keep(key_, context_);
+}
 
 Allocations::Charge Allocations::charge(std::uint32_t device, std::uint64_t bytes) {
     Charge charge;

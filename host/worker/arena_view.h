@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <span>
-
-#include <cuda.h>
 
 #include "cubar/layout.h"
 #include "host/worker/driver.h"

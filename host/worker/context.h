@@ -23,15 +23,16 @@ CUresult describe_context(Session& session, ContextHandle handle, Reply& reply) 
     unsigned long long id = 0;
     CUBAR_TRY(ask(driver.cuCtxGetId, object->context, &id));
     CUBAR_TRY(ask(driver.cuCtxGetApiVersion, object->context, &reply.api_version));
-    CUBAR_TRY(ask(driver.cuCtxGetStreamPriorityRange, &reply.least_priority,
-                  &reply.greatest_priority));
+    CUBAR_TRY(
+        ask(driver.cuCtxGetStreamPriorityRange, &reply.least_priority, &reply.greatest_priority));
     reply.id = id;
     reply.context = handle;
     reply.legacy_fence = object->fence;
     return CUDA_SUCCESS;
 }
 
-/// Before the driver ends a context: forgets all handles of what lives in it, and the context's own.
+/// Before the driver ends a context: forgets all handles of what lives in it, and the context's
+/// own.
 void forget_context(Session& session, ContextHandle handle);
 /// After it: what else depended on it.
 void after_context(Session& session, ContextHandle handle);

@@ -6,8 +6,8 @@
 #include "transport/ring_consumer.h"
 
 // The asynchronous calls are right for arena memory that is not page-locked as well: from pageable
-// memory the driver has read, and to it has written, what it needs when they return, and a fence that
-// the stream writes after them says no less.
+// memory the driver has read, and to it has written, what it needs when they return, and a fence
+// that the stream writes after them says no less.
 namespace cubar::host {
 namespace {
 

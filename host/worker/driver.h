@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <string>
-
 #include <cuda.h>
 #include <cudaProfiler.h>
+
+#include <string>
 
 #include "cubar/host/driver_functions.h"
 

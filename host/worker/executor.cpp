@@ -33,9 +33,12 @@ const char* Executor::run(int stop) {
 const char* Executor::drain() {
     for (;;) {
         switch (parts_.ring.next(record_)) {
-            case Next::kEmpty: return nullptr;
-            case Next::kBroken: return parts_.ring.broken();
-            case Next::kRecord: break;
+            case Next::kEmpty:
+                return nullptr;
+            case Next::kBroken:
+                return parts_.ring.broken();
+            case Next::kRecord:
+                break;
         }
         if (const char* broken = execute(); broken != nullptr) return broken;
     }
@@ -85,8 +88,8 @@ void Executor::run_inline(const Dispatch& entry) {
 CUresult Executor::run_entry(const Dispatch& entry, const Record& record, std::byte* reply) {
     // Functions that need no context get the caller's as well, where it has one.
     const ContextHandle context(record.header().context);
-    const CUresult error = context || entry.needs_context ? parts_.session.make_current(context)
-                                                          : CUDA_SUCCESS;
+    const CUresult error =
+        context || entry.needs_context ? parts_.session.make_current(context) : CUDA_SUCCESS;
     if (entry.needs_context && error != CUDA_SUCCESS) {
         std::fill_n(reply, entry.reply_bytes, std::byte{0});
         return error;

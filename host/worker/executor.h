@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <cstdint>
 #include <memory>
-
-#include <cuda.h>
 
 #include "cubar/host/dispatch.h"
 #include "host/worker/offload.h"
@@ -29,12 +29,13 @@ public:
     };
     explicit Executor(const Parts& parts) : parts_(parts) {}
 
-    /// Returns when `stop` becomes readable (-1: never), or why the guest's stream is broken. Static
-    /// storage; null: stopped. Jobs of the pool may still run.
+    /// Returns when `stop` becomes readable (-1: never), or why the guest's stream is broken.
+    /// Static storage; null: stopped. Jobs of the pool may still run.
     const char* run(int stop);
 
 private:
-    /// While the guest keeps the ring full, fences are written this often, so that it sees progress.
+    /// While the guest keeps the ring full, fences are written this often, so that it sees
+    /// progress.
     static constexpr unsigned kRecordsPerFlush = 128;
 
     /// Executes what is in the ring.

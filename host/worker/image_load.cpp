@@ -31,7 +31,8 @@ struct Entry {
 /// wrapper holds a pointer, which means nothing here.
 bool whole(image::Bytes bytes) {
     switch (image::image_kind(bytes)) {
-        case image::ImageKind::kPtx: return true;
+        case image::ImageKind::kPtx:
+            return true;
         case image::ImageKind::kFatbin: {
             const auto length = image::fatbin_length(bytes);
             return length && *length <= bytes.size();
@@ -41,7 +42,8 @@ bool whole(image::Bytes bytes) {
             return length && *length <= bytes.size();
         }
         case image::ImageKind::kFatbinWrapper:
-        case image::ImageKind::kUnknown: return false;
+        case image::ImageKind::kUnknown:
+            return false;
     }
     return false;
 }
@@ -53,8 +55,8 @@ bool mentions_vprintf(image::Bytes bytes) {
 
 /// Looks into the entry of a fatbin that the driver will choose for a device.
 bool entry_prints(image::Bytes fatbin, int major, int minor) {
-    const auto chosen = image::choose_entry(fatbin, static_cast<unsigned>(major),
-                                            static_cast<unsigned>(minor));
+    const auto chosen =
+        image::choose_entry(fatbin, static_cast<unsigned>(major), static_cast<unsigned>(minor));
     if (!chosen) return true;
     if (!*chosen) return false;
     const auto code = image::decompress(**chosen);
@@ -89,8 +91,8 @@ CUresult ImageLoad::fetch_image(Session& session, std::uint32_t upload, std::uin
 }
 
 CUresult ImageLoad::read_options(const Options& options) {
-    // The two library options change nothing here: the driver makes a copy of the image in any case,
-    // and the guest refuses the table of host functions.
+    // The two library options change nothing here: the driver makes a copy of the image in any
+    // case, and the guest refuses the table of host functions.
     const std::uint64_t needed =
         (std::uint64_t{options.jit_count} + options.library_count) * sizeof(Entry);
     if (options.jit_count > kMostOptions || needed > options.payload.size()) {
@@ -112,8 +114,10 @@ CUresult ImageLoad::read_options(const Options& options) {
             case CU_JIT_REFERENCED_KERNEL_NAMES:
             case CU_JIT_REFERENCED_KERNEL_COUNT:
             case CU_JIT_REFERENCED_VARIABLE_NAMES:
-            case CU_JIT_REFERENCED_VARIABLE_COUNT: return CUDA_ERROR_INVALID_VALUE;
-            default: break;
+            case CU_JIT_REFERENCED_VARIABLE_COUNT:
+                return CUDA_ERROR_INVALID_VALUE;
+            default:
+                break;
         }
         if (entry.option >= CU_JIT_NUM_OPTIONS) return CUDA_ERROR_INVALID_VALUE;
         add(static_cast<CUjit_option>(entry.option), entry.value);

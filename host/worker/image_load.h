@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
 
-#include <cuda.h>
-
 #include "host/worker/session.h"
 
 namespace cubar::host {
 
-/// A module image and the options of its loading, as the driver wants them, all in private memory: a
-/// guest that changes its arena meanwhile changes nothing here.
+/// A module image and the options of its loading, as the driver wants them, all in private memory:
+/// a guest that changes its arena meanwhile changes nothing here.
 class ImageLoad {
 public:
     /// Fetches and checks them. `Request` is that of cuModuleLoadDataEx or cuLibraryLoadData.

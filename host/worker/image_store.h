@@ -25,7 +25,8 @@ public:
     std::uint32_t begin(std::uint64_t bytes);
     /// Appends a part; they come in order. False: not the next part of that upload.
     bool append(std::uint32_t upload, std::uint64_t offset, std::span<const std::byte> part);
-    /// The whole image, with a zero byte after it as text wants; null: no such upload, or not all of it has come.
+    /// The whole image, with a zero byte after it as text wants; null: no such upload, or not all
+    /// of it has come.
     std::shared_ptr<const Image> find(std::uint32_t upload) const;
     /// The number means nothing any more.
     void end(std::uint32_t upload);

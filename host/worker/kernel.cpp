@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "host/worker/kernel_facts.h"
-
 #include <algorithm>
 #include <cstring>
 #include <string_view>
 
 #include "cubar/host/dispatch.h"
+#include "host/worker/kernel_facts.h"
 #include "transport/ring_consumer.h"
 
 namespace cubar::host {
 namespace {
 
-bool is_kernel(FunctionHandle handle) { return handle.kind() == Kind::kKernel; }
-KernelHandle as_kernel(FunctionHandle handle) { return KernelHandle(handle.bits()); }
+bool is_kernel(FunctionHandle handle) {
+    return handle.kind() == Kind::kKernel;
+}
+KernelHandle as_kernel(FunctionHandle handle) {
+    return KernelHandle(handle.bits());
+}
 
 }  // namespace
 
@@ -27,9 +30,12 @@ CUresult handle_cuKernelGetFunction(Session& session, const transport::Record& r
     CUfunction function = nullptr;
     CUBAR_TRY(ask(session.driver().cuKernelGetFunction, &function, kernel->kernel));
     CUBAR_TRY(tell_function(session, function, prints, reply));
-    reply.function = session.handle_of(
-        function, {function, {}, library, ContextHandle(record.header().context), prints,
-                   reply.parameter_bytes});
+    reply.function = session.handle_of(function, {function,
+                                                  {},
+                                                  library,
+                                                  ContextHandle(record.header().context),
+                                                  prints,
+                                                  reply.parameter_bytes});
     return reply.function ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 

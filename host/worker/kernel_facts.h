@@ -15,9 +15,9 @@ constexpr std::uint32_t pack_parameter(std::size_t offset, std::size_t size) {
     return static_cast<std::uint32_t>(offset << 16 | size);
 }
 
-/// CUDA says INVALID_VALUE for the first parameter that a kernel does not have. Parameters lie in the
-/// first 64 KiB, and visit(index, offset, size) sees them in order. `Info` is cuFuncGetParamInfo or
-/// cuKernelGetParamInfo.
+/// CUDA says INVALID_VALUE for the first parameter that a kernel does not have. Parameters lie in
+/// the first 64 KiB, and visit(index, offset, size) sees them in order. `Info` is
+/// cuFuncGetParamInfo or cuKernelGetParamInfo.
 template <typename Info, typename Code, typename Visit>
 CUresult for_each_parameter(Info* info, Code code, Visit&& visit) {
     constexpr std::size_t kMost = 32764;
@@ -36,17 +36,18 @@ CUresult for_each_parameter(Info* info, Code code, Visit&& visit) {
 /// Fills in the kernel_facts of a reply. `attribute(CUfunction_attribute, int*)` asks the driver.
 template <typename Info, typename Code, typename Attribute, typename Reply>
 CUresult tell_facts(Info* info, Code code, Attribute&& attribute, bool prints, Reply& reply) {
-    CUBAR_TRY(for_each_parameter(info, code, [&](std::size_t index, std::size_t offset,
-                                                 std::size_t size) {
-        if (index < std::size(reply.parameter)) {
-            reply.parameter[index] = pack_parameter(offset, size);
-        }
-        reply.parameter_count = static_cast<std::uint32_t>(index + 1);
-        reply.parameter_bytes = static_cast<std::uint32_t>(offset + size);
-    }));
+    CUBAR_TRY(for_each_parameter(
+        info, code, [&](std::size_t index, std::size_t offset, std::size_t size) {
+            if (index < std::size(reply.parameter)) {
+                reply.parameter[index] = pack_parameter(offset, size);
+            }
+            reply.parameter_count = static_cast<std::uint32_t>(index + 1);
+            reply.parameter_bytes = static_cast<std::uint32_t>(offset + size);
+        }));
     static_assert(CU_FUNC_ATTRIBUTE_MAX <= std::size(Reply{}.attribute));
     for (int id = 0; id < CU_FUNC_ATTRIBUTE_MAX; ++id) {
-        if (attribute(static_cast<CUfunction_attribute>(id), &reply.attribute[id]) == CUDA_SUCCESS) {
+        if (attribute(static_cast<CUfunction_attribute>(id), &reply.attribute[id]) ==
+            CUDA_SUCCESS) {
             reply.attributes_known |= 1u << id;
         }
     }

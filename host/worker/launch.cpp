@@ -47,8 +47,8 @@ public:
 
 private:
     std::size_t bytes_;
-    void* extra_[5] = {CU_LAUNCH_PARAM_BUFFER_POINTER, nullptr, CU_LAUNCH_PARAM_BUFFER_SIZE, nullptr,
-                       CU_LAUNCH_PARAM_END};
+    void* extra_[5] = {CU_LAUNCH_PARAM_BUFFER_POINTER, nullptr, CU_LAUNCH_PARAM_BUFFER_SIZE,
+                       nullptr, CU_LAUNCH_PARAM_END};
 };
 
 /// The driver reads a kernel's whole block, whatever size it is told, so all of it must be there.

@@ -45,9 +45,11 @@ CUresult LaunchAttributes::read(Session& session, std::uint32_t count,
             case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
             case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
             case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
-            case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING: break;
+            case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING:
+                break;
             // Others could hold pointers.
-            default: return CUDA_ERROR_NOT_SUPPORTED;
+            default:
+                return CUDA_ERROR_NOT_SUPPORTED;
         }
     }
     return CUDA_SUCCESS;

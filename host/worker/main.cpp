@@ -111,7 +111,8 @@ int serve(const WorkerArguments& arguments) {
 
     void* memory = mmap(nullptr, sizeof(Channel), PROT_READ | PROT_WRITE, MAP_SHARED,
                         session_of->memory.get(), static_cast<off_t>(assignment.channel_offset));
-    if (memory == MAP_FAILED) return complain(std::string("mapping the channel: ") + strerror(errno));
+    if (memory == MAP_FAILED)
+        return complain(std::string("mapping the channel: ") + strerror(errno));
     Channel& channel = *static_cast<Channel*>(memory);
 
     OffloadPool offload;

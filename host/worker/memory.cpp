@@ -30,8 +30,8 @@ CUresult allocate_charged(Session& session, ContextHandle context, std::uint64_t
     CUdeviceptr address = 0;
     CUBAR_TRY(allocate(&address));
     std::size_t occupied = 0;
-    const CUresult result = ask(driver.cuMemGetAddressRange_v2, static_cast<CUdeviceptr*>(nullptr),
-                                &occupied, address);
+    const CUresult result =
+        ask(driver.cuMemGetAddressRange_v2, static_cast<CUdeviceptr*>(nullptr), &occupied, address);
     if (result != CUDA_SUCCESS) {
         ask(driver.cuMemFree_v2, address);
         return result;
@@ -73,9 +73,8 @@ CUresult handle_cuMemAllocPitch_v2(Session& session, const transport::Record& re
         session, ContextHandle(record.header().context), bytes,
         [&](CUdeviceptr* address) {
             std::size_t pitch = 0;
-            const CUresult result =
-                ask(session.driver().cuMemAllocPitch_v2, address, &pitch, request.width_bytes,
-                    request.height, request.element_bytes);
+            const CUresult result = ask(session.driver().cuMemAllocPitch_v2, address, &pitch,
+                                        request.width_bytes, request.height, request.element_bytes);
             reply.pitch = pitch;
             return result;
         },
@@ -85,8 +84,8 @@ CUresult handle_cuMemAllocPitch_v2(Session& session, const transport::Record& re
 CUresult handle_cuMemFree_v2(Session& session, const transport::Record&,
                              const wire::cuMemFree_v2::Request& request, std::span<const std::byte>,
                              wire::cuMemFree_v2::Reply&) {
-    // Credited before it is freed, another thread could be given memory that is not free yet; after,
-    // it could be given the same address, whose charge would then be taken for this one.
+    // Credited before it is freed, another thread could be given memory that is not free yet;
+    // after, it could be given the same address, whose charge would then be taken for this one.
     auto charge = session.allocations().take(request.address);
     const CUresult result = ask(session.driver().cuMemFree_v2, request.address);
     if (result != CUDA_SUCCESS) charge.put_back();

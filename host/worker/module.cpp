@@ -45,11 +45,10 @@ CUresult handle_cuModuleUnload(Session& session, const transport::Record&,
     if (object == nullptr || object->library) return CUDA_ERROR_INVALID_HANDLE;
     const CUmodule module = object->module;
     CUBAR_TRY(session.make_current(object->context));
-    session.forget_code([&](const ModuleObject& other) { return other.module == module; },
-                        [](const KernelObject&) { return false; },
-                        [&](const FunctionObject& function) {
-                            return function.module == request.module;
-                        });
+    session.forget_code(
+        [&](const ModuleObject& other) { return other.module == module; },
+        [](const KernelObject&) { return false; },
+        [&](const FunctionObject& function) { return function.module == request.module; });
     const auto charge = session.allocations().take(request.module.bits());
     return ask(session.driver().cuModuleUnload, module);
 }
@@ -65,16 +64,19 @@ CUresult handle_cuModuleGetFunction(Session& session, const transport::Record& r
     CUfunction function = nullptr;
     CUBAR_TRY(ask(session.driver().cuModuleGetFunction, &function, module->module, name.c_str()));
     CUBAR_TRY(tell_function(session, function, prints, reply));
-    reply.function = session.handle_of(
-        function, {function, request.module, {}, ContextHandle(record.header().context), prints,
-                   reply.parameter_bytes});
+    reply.function = session.handle_of(function, {function,
+                                                  request.module,
+                                                  {},
+                                                  ContextHandle(record.header().context),
+                                                  prints,
+                                                  reply.parameter_bytes});
     return reply.function ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-CUresult handle_cuModuleEnumerateFunctions(
-    Session& session, const transport::Record&,
-    const wire::cuModuleEnumerateFunctions::Request& request, std::span<const std::byte>,
-    wire::cuModuleEnumerateFunctions::Reply& reply) {
+CUresult handle_cuModuleEnumerateFunctions(Session& session, const transport::Record&,
+                                           const wire::cuModuleEnumerateFunctions::Request& request,
+                                           std::span<const std::byte>,
+                                           wire::cuModuleEnumerateFunctions::Reply& reply) {
     const ModuleObject* module = session.modules.find(request.module);
     if (module == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     const ModuleObject facts = *module;
@@ -83,8 +85,8 @@ CUresult handle_cuModuleEnumerateFunctions(
     CUBAR_TRY(ask(driver.cuModuleGetFunctionCount, &count, facts.module));
     std::vector<CUfunction> all(count);
     CUBAR_TRY(ask(driver.cuModuleEnumerateFunctions, all.data(), count, facts.module));
-    for (std::size_t index = request.first;
-         index < all.size() && reply.count < request.count && reply.count < std::size(reply.function);
+    for (std::size_t index = request.first; index < all.size() && reply.count < request.count &&
+                                            reply.count < std::size(reply.function);
          ++index) {
         const FunctionHandle handle = session.handle_of(
             all[index], {all[index], request.module, {}, facts.context, facts.prints});

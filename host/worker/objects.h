@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <atomic>
 #include <cstdint>
-
-#include <cuda.h>
 
 #include "cubar/handle.h"
 #include "cubar/layout.h"
@@ -27,7 +27,7 @@ struct ContextObject {
     CUcontext context = nullptr;
     CUdevice device = 0;
     bool primary = false;
-    std::uint32_t fence = kNoFence;               ///< of the context's legacy stream
+    std::uint32_t fence = kNoFence;                  ///< of the context's legacy stream
     std::atomic<std::uint32_t> blocking_streams{0};  ///< others that the legacy stream waits for
     FenceState legacy;
 };
@@ -50,7 +50,7 @@ struct ModuleObject {
     CUmodule module = nullptr;
     ContextHandle context;
     LibraryHandle library;  ///< whose module it is, if it was not loaded by itself
-    bool prints = false;  ///< its code calls vprintf: synchronising with it may yield output
+    bool prints = false;    ///< its code calls vprintf: synchronising with it may yield output
 };
 
 struct LibraryObject {

@@ -3,9 +3,9 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <mutex>
-#include <deque>
 #include <thread>
 #include <vector>
 

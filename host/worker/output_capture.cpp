@@ -11,8 +11,8 @@
 
 namespace cubar::host {
 
-// A memory file, not a pipe: a writer never blocks on it, however much a kernel prints, and what has
-// been written is there to be read the moment the synchronisation returns.
+// A memory file, not a pipe: a writer never blocks on it, however much a kernel prints, and what
+// has been written is there to be read the moment the synchronisation returns.
 OutputCapture::OutputCapture() : file_(memfd_create("cubar-output", MFD_CLOEXEC)) {
     if (file_ < 0) throw std::system_error(errno, std::generic_category(), "memfd_create");
     std::fflush(stdout);
@@ -22,7 +22,9 @@ OutputCapture::OutputCapture() : file_(memfd_create("cubar-output", MFD_CLOEXEC)
     }
 }
 
-OutputCapture::~OutputCapture() { close(file_); }
+OutputCapture::~OutputCapture() {
+    close(file_);
+}
 
 std::size_t OutputCapture::pending() {
     const std::lock_guard lock(mutex_);

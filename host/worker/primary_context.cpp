@@ -61,10 +61,10 @@ CUresult handle_cuDevicePrimaryCtxRelease_v2(
     });
 }
 
-CUresult handle_cuDevicePrimaryCtxReset_v2(
-    Session& session, const transport::Record&,
-    const wire::cuDevicePrimaryCtxReset_v2::Request& request, std::span<const std::byte>,
-    wire::cuDevicePrimaryCtxReset_v2::Reply&) {
+CUresult handle_cuDevicePrimaryCtxReset_v2(Session& session, const transport::Record&,
+                                           const wire::cuDevicePrimaryCtxReset_v2::Request& request,
+                                           std::span<const std::byte>,
+                                           wire::cuDevicePrimaryCtxReset_v2::Reply&) {
     return end_primary(session, request.dev, [&](CUdevice device) {
         const CUresult result = ask(session.driver().cuDevicePrimaryCtxReset_v2, device);
         // A reset gives back what was allocated, not who retains; the guest begins anew.

@@ -20,8 +20,8 @@ std::string failure(const Driver& driver, const char* what, CUresult error) {
 CUresult gather_device(const Driver& driver, int ordinal, DeviceFacts& facts) {
     CUdevice device = 0;
     CUBAR_TRY(ask(driver.cuDeviceGet, &device, ordinal));
-    CUBAR_TRY(ask(driver.cuDeviceGetName, facts.name, static_cast<int>(sizeof facts.name - 1),
-                  device));
+    CUBAR_TRY(
+        ask(driver.cuDeviceGetName, facts.name, static_cast<int>(sizeof facts.name - 1), device));
     CUuuid uuid{};
     CUBAR_TRY(ask(driver.cuDeviceGetUuid_v2, &uuid, device));
     std::memcpy(facts.uuid, uuid.bytes, sizeof facts.uuid);
@@ -30,8 +30,8 @@ CUresult gather_device(const Driver& driver, int ordinal, DeviceFacts& facts) {
     facts.total_bytes = bytes;
     for (std::size_t id = 1; id < kDeviceAttributes; ++id) {
         int value = 0;
-        const CUresult result = ask(driver.cuDeviceGetAttribute, &value,
-                                    static_cast<CUdevice_attribute>(id), device);
+        const CUresult result =
+            ask(driver.cuDeviceGetAttribute, &value, static_cast<CUdevice_attribute>(id), device);
         facts.attribute[id] = result == CUDA_SUCCESS ? value : 0;
         facts.attribute_known[id] = result == CUDA_SUCCESS ? 1 : 0;
     }

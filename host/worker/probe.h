@@ -8,8 +8,8 @@
 
 namespace cubar::host {
 
-/// Fills in what guests are told without a worker. The driver is initialised. Returns what went wrong,
-/// or an empty string.
+/// Fills in what guests are told without a worker. The driver is initialised. Returns what went
+/// wrong, or an empty string.
 std::string gather_facts(const Driver& driver, const char* driver_in_words, Facts& facts);
 
 }  // namespace cubar::host

@@ -43,9 +43,8 @@ void Pulse::run() {
             changed_.wait_for(lock, std::chrono::milliseconds(kHeartbeatMs),
                               [this] { return stopping_; });
         } else {
-            changed_.wait(lock, [this] {
-                return stopping_ || !parked_.load(std::memory_order_relaxed);
-            });
+            changed_.wait(lock,
+                          [this] { return stopping_ || !parked_.load(std::memory_order_relaxed); });
         }
     }
 }

@@ -12,9 +12,10 @@
 
 namespace cubar::host {
 
-/// Moves the heartbeat every kHeartbeatMs while the worker starts, executes or waits for the GPU, so
-/// that a guest can tell a long call from a dead host. It is the process's life, not the executor's:
-/// a call that hangs in the driver keeps beating. Sleeps without a tick while nothing goes on.
+/// Moves the heartbeat every kHeartbeatMs while the worker starts, executes or waits for the GPU,
+/// so that a guest can tell a long call from a dead host. It is the process's life, not the
+/// executor's: a call that hangs in the driver keeps beating. Sleeps without a tick while nothing
+/// goes on.
 class Pulse {
 public:
     /// `others` says whether something goes on besides what active() and idle() tell. It is called

@@ -18,8 +18,7 @@ thread_local ContextHandle current;
 thread_local std::uint64_t current_as_of = 0;
 
 template <typename Table, typename Handle, typename Out>
-CUresult resolve_in(const Table& table, Handle handle, Out& out, CUresult error,
-                    auto member) {
+CUresult resolve_in(const Table& table, Handle handle, Out& out, CUresult error, auto member) {
     const auto* object = table.find(handle);
     if (object == nullptr) return error;
     out = object->*member;
@@ -28,8 +27,7 @@ CUresult resolve_in(const Table& table, Handle handle, Out& out, CUresult error,
 
 }  // namespace
 
-Session::Session(const Parts& parts)
-    : parts_(parts), allocations_(parts.control) {
+Session::Session(const Parts& parts) : parts_(parts), allocations_(parts.control) {
     forget_current();
 }
 

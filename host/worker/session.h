@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -8,8 +10,6 @@
 #include <mutex>
 #include <unordered_map>
 #include <vector>
-
-#include <cuda.h>
 
 #include "cubar/handle.h"
 #include "cubar/handle_table.h"
@@ -62,8 +62,8 @@ public:
     HandleTable<Kind::kKernel, KernelObject> kernels;
     HandleTable<Kind::kFunction, FunctionObject> functions;
 
-    // What a handle from the guest stands for; CUDA's fitting error for one that is not live. A null
-    // stream is the legacy one; a null context is none.
+    // What a handle from the guest stands for; CUDA's fitting error for one that is not live. A
+    // null stream is the legacy one; a null context is none.
     CUresult resolve(ContextHandle handle, CUcontext& out) const;
     CUresult resolve(StreamHandle handle, CUstream& out) const;
     CUresult resolve(EventHandle handle, CUevent& out) const;

@@ -75,8 +75,8 @@ CUresult handle_cuStreamCreateWithPriority(Session& session, const transport::Re
                                            std::span<const std::byte>,
                                            wire::cuStreamCreateWithPriority::Reply& reply) {
     Made made;
-    CUBAR_TRY(make(session, ContextHandle(record.header().context), request.flags,
-                   request.priority, 0, made));
+    CUBAR_TRY(make(session, ContextHandle(record.header().context), request.flags, request.priority,
+                   0, made));
     reply.stream = made.handle;
     reply.id = made.id;
     reply.priority = made.priority;

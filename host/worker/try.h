@@ -4,10 +4,10 @@
 #include <cuda.h>
 
 /// Returns from the calling function unless `expression` is CUDA_SUCCESS.
-#define CUBAR_TRY(expression)                                          \
-    do {                                                               \
-        const CUresult cubar_error = (expression);                     \
-        if (cubar_error != CUDA_SUCCESS) return cubar_error;           \
+#define CUBAR_TRY(expression)                                \
+    do {                                                     \
+        const CUresult cubar_error = (expression);           \
+        if (cubar_error != CUDA_SUCCESS) return cubar_error; \
     } while (false)
 
 namespace cubar::host {

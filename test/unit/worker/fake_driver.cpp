@@ -119,14 +119,16 @@ FakeDriver::FakeDriver() {
         *value = static_cast<int>(id);
         return CUDA_SUCCESS;
     };
-    table.cuLaunchKernel = [](CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
-                              unsigned, CUstream, void**, void** extra) {
+    table.cuLaunchKernel = [](CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned,
+                              unsigned, unsigned, CUstream, void**, void** extra) {
         const std::size_t bytes = extra != nullptr ? *static_cast<std::size_t*>(extra[3]) : 0;
         return fake->called("cuLaunchKernel " + std::to_string(bytes));
     };
 }
 
-FakeDriver::~FakeDriver() { fake = nullptr; }
+FakeDriver::~FakeDriver() {
+    fake = nullptr;
+}
 
 std::vector<std::string> FakeDriver::calls() const {
     const std::lock_guard lock(mutex_);

@@ -48,13 +48,18 @@ void FakeCubard::run() {
                     used_ += asked->bytes;
                 }
                 break;
-            case WorkerSays::kCredit: used_ -= asked->bytes; break;
-            case WorkerSays::kUsage: answer.usage = {used_, quota_, std::uint64_t{8} << 30}; break;
+            case WorkerSays::kCredit:
+                used_ -= asked->bytes;
+                break;
+            case WorkerSays::kUsage:
+                answer.usage = {used_, quota_, std::uint64_t{8} << 30};
+                break;
             case WorkerSays::kLease:
                 answer.first_granule = next_granule;
                 next_granule += asked->bytes;
                 break;
-            default: break;
+            default:
+                break;
         }
         send(own_.get(), &answer, sizeof answer, MSG_NOSIGNAL);
     }
@@ -63,7 +68,8 @@ void FakeCubard::run() {
 FakeSession::FakeSession() : output_(shared_output()) {
     memory_ = transport::Descriptor(memfd_create("worker-test", MFD_CLOEXEC));
     REQUIRE(ftruncate(memory_.get(), sizeof(Channel) + kArenaBytes) == 0);
-    void* mapped = mmap(nullptr, sizeof(Channel), PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0);
+    void* mapped =
+        mmap(nullptr, sizeof(Channel), PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0);
     REQUIRE(mapped != MAP_FAILED);
     channel_ = static_cast<Channel*>(mapped);
     doorbell_ = transport::Descriptor(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
@@ -108,11 +114,12 @@ FakeSession::~FakeSession() {
 
 Position FakeSession::write(const RecordHeader& header, std::span<const std::byte> body) {
     const std::lock_guard lock(ring_mutex_);
+    std::vector<std::byte> record(sizeof header);
+    record.insert(record.end(), body.begin(), body.end());
+    record.resize(record_bytes(record.size()));
     RecordHeader whole = header;
-    whole.bytes = record_bytes(sizeof header + body.size());
-    std::vector<std::byte> record(whole.bytes);
+    whole.bytes = static_cast<std::uint32_t>(record.size());
     std::memcpy(record.data(), &whole, sizeof whole);
-    if (!body.empty()) std::memcpy(record.data() + sizeof whole, body.data(), body.size());
     for (std::size_t i = 0; i < record.size(); ++i) {
         channel_->ring[(tail_ + i) % kRingBytes] = record[i];
     }

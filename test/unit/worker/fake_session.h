@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <catch2/catch.hpp>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -12,8 +13,6 @@
 #include <string>
 #include <thread>
 #include <utility>
-
-#include <catch2/catch.hpp>
 
 #include "cubar/wire.h"
 #include "fake_driver.h"
@@ -72,9 +71,9 @@ public:
         if (!payload.empty()) {
             std::memcpy(body.data() + sizeof request, payload.data(), payload.size());
         }
-        return write({0, static_cast<std::uint32_t>(W::kOpcode), slot, 1, context.bits(),
-                      stream.bits()},
-                     body);
+        return write(
+            {0, static_cast<std::uint32_t>(W::kOpcode), slot, 1, context.bits(), stream.bits()},
+            body);
     }
 
     /// A call under way; its answer is waited for later.

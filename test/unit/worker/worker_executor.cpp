@@ -93,8 +93,8 @@ TEST_CASE("a call that may block starts after everything before it was issued", 
         CHECK(fake.call<wire::cuStreamSynchronize>(context, stream.stream, request, reply) ==
               CUDA_SUCCESS);
         const auto calls = fake.driver.calls();
-        const auto wrote = std::find(calls.begin(), calls.end(),
-                                     "cuMemsetD8Async " + std::to_string(round));
+        const auto wrote =
+            std::find(calls.begin(), calls.end(), "cuMemsetD8Async " + std::to_string(round));
         REQUIRE(wrote != calls.end());
         CHECK(std::find(wrote, calls.end(), "cuStreamSynchronize") != calls.end());
     }
@@ -152,14 +152,19 @@ TEST_CASE("records that no honest guest writes end the session", "[executor]") {
     FakeSession fake;
     const auto opcode = static_cast<std::uint32_t>(wire::cuMemsetD8Async::kOpcode);
     const std::vector<std::byte> request(sizeof(wire::cuMemsetD8Async::Request));
-    SECTION("no such opcode") { fake.write({0, 0xfff, kNoReply, 1, 0, 0}, request); }
+    SECTION("no such opcode") {
+        fake.write({0, 0xfff, kNoReply, 1, 0, 0}, request);
+    }
     SECTION("too short") {
         fake.write({0, opcode, kNoReply, 1, 0, 0}, std::span(request).first(8));
     }
-    SECTION("an answer to what has none") { fake.write({0, opcode, 3, 1, 0, 0}, request); }
+    SECTION("an answer to what has none") {
+        fake.write({0, opcode, 3, 1, 0, 0}, request);
+    }
     SECTION("no answer to what has one") {
-        fake.write({0, static_cast<std::uint32_t>(wire::cuCtxSynchronize::kOpcode), kNoReply, 1, 0, 0},
-                   {});
+        fake.write(
+            {0, static_cast<std::uint32_t>(wire::cuCtxSynchronize::kOpcode), kNoReply, 1, 0, 0},
+            {});
     }
     SECTION("a payload that is not there") {
         wire::copy_inline::Request copy{};

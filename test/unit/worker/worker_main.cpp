@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #define CATCH_CONFIG_RUNNER
-#include <catch2/catch.hpp>
-
 #include <unistd.h>
 
+#include <catch2/catch.hpp>
 #include <fstream>
 #include <iostream>
 #include <string>
 
-// The worker takes standard output over for what kernels print; the report keeps another descriptor.
+// The worker takes standard output over for what kernels print; the report keeps another
+// descriptor.
 int main(int count, char** words) {
     const std::string report = "/proc/self/fd/" + std::to_string(dup(STDOUT_FILENO));
     Catch::Session session;

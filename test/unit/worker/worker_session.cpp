@@ -106,8 +106,8 @@ TEST_CASE("a launch whose parameter block is too short is refused", "[session]")
     launch.payload_bytes = 16;
     fake.post<wire::cuLaunchKernel>(context, {}, launch, block);
     launch.payload_bytes = 8;
-    const Position refused = fake.post<wire::cuLaunchKernel>(context, {}, launch,
-                                                             std::span(block).first(8));
+    const Position refused =
+        fake.post<wire::cuLaunchKernel>(context, {}, launch, std::span(block).first(8));
     wire::cuStreamQuery::Reply queried{};
     CHECK(fake.call<wire::cuStreamQuery>(context, {}, {}, queried) == CUDA_SUCCESS);
     CHECK(fake.driver.count("cuLaunchKernel 16") == 1);

@@ -14,7 +14,7 @@ namespace {
 // The context that make_current() made current in this thread, to spare the driver the call. The
 // generation tells when any context has been destroyed since.
 std::atomic<std::uint64_t> contexts_destroyed{0};
-thread_local ContextHandle current;
+thread_local ContextHandle current_here;
 thread_local std::uint64_t current_as_of = 0;
 
 template <typename Table, typename Handle, typename Out>
@@ -121,11 +121,11 @@ void Session::forget_code(const std::function<bool(const ModuleObject&)>& module
 
 CUresult Session::make_current(ContextHandle handle) {
     const std::uint64_t destroyed = contexts_destroyed.load(std::memory_order_acquire);
-    if (handle == current && destroyed == current_as_of) return CUDA_SUCCESS;
+    if (handle == current_here && destroyed == current_as_of) return CUDA_SUCCESS;
     CUcontext context = nullptr;
     CUBAR_TRY(resolve(handle, context));
     CUBAR_TRY(ask(driver().cuCtxSetCurrent, context));
-    current = handle;
+    current_here = handle;
     current_as_of = destroyed;
     return CUDA_SUCCESS;
 }

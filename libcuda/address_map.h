@@ -15,7 +15,7 @@ namespace cubar::guest {
 /// What lies behind a range of addresses that CUDA manages.
 enum class MemoryKind : std::uint8_t {
     kDevice,      ///< the GPU's memory; the guest's own address space is reserved there
-    kManaged,     ///< a __managed__ variable or managed allocation (device memory here)
+    kManaged,     ///< arena memory that both sides work on at one address, freed as device memory
     kPinned,      ///< arena memory at the same address in guest and worker: the GPU reads it itself
     kStaged,      ///< page-locked as far as the application knows, copied through staging
     kRegistered,  ///< the application's own memory after cuMemHostRegister, copied through staging

@@ -15,7 +15,6 @@ constexpr AttributeRule kRules[] = {
     {CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS_USES_HOST_PAGE_TABLES, 0, kGuestMemory},
     {CU_DEVICE_ATTRIBUTE_DIRECT_MANAGED_MEM_ACCESS_FROM_HOST, 0, kGuestMemory},
     {CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS, 0, kGuestMemory},
-    {CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY, 0, kGuestMemory},
     {CU_DEVICE_ATTRIBUTE_HOST_NATIVE_ATOMIC_SUPPORTED, 0, kGuestMemory},
     {CU_DEVICE_ATTRIBUTE_ONLY_PARTIAL_HOST_NATIVE_ATOMIC_SUPPORTED, 0, kGuestMemory},
     {CU_DEVICE_ATTRIBUTE_CAN_USE_HOST_POINTER_FOR_REGISTERED_MEM, 0, kGuestMemory},
@@ -82,9 +81,10 @@ CUresult device_attribute(const DeviceFacts& facts, const transport::Device& dev
     }
     const AttributeRule* rule = attribute_rule(attribute);
     value = rule != nullptr ? rule->value : facts.attribute[index];
-    // Pinned memory lies in the arena. Where the guest can only map that uncached it is staged
-    // instead, and the GPU does not see it.
-    if (attribute == CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY &&
+    // Pinned and managed memory lie in the arena. Where the guest can only map that uncached, the one
+    // is staged and out of the GPU's sight, and the other does not exist.
+    if ((attribute == CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY ||
+         attribute == CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY) &&
         device.memory_type() != transport::MemoryType::kWriteBack) {
         value = 0;
     }

@@ -45,7 +45,8 @@ bool completed(const Caller& caller, const Stream& stream, Position position) {
     if (stream.prints.load(std::memory_order_relaxed) || waits_for_others(caller, stream)) {
         return false;
     }
-    return position == 0 || caller.channel().reached(stream.fence, position);
+    return position <= stream.proven.load(std::memory_order_relaxed) ||
+           caller.channel().reached(stream.fence, position);
 }
 
 bool await_fence(const Caller& caller, const Stream& stream, Position position) {
@@ -65,11 +66,13 @@ CUresult wait_for(const Caller& caller, Stream& stream, Position position) {
 
 CUresult synchronize_on_host(const Caller& caller, Stream& stream) {
     const bool printed = stream.prints.exchange(false, std::memory_order_relaxed);
+    const Position before = stream.last.load(std::memory_order_relaxed);
     wire::cuStreamSynchronize::Request request{};
     request.hStream = stream.handle;
     wire::cuStreamSynchronize::Reply reply{};
     const CUresult result = call_in<wire::cuStreamSynchronize>(caller, stream.context,
                                                                stream.handle, request, reply);
+    if (result == CUDA_SUCCESS) prove(stream, before);
     if (printed) fetch_output(caller);
     return result;
 }

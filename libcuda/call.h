@@ -127,6 +127,14 @@ inline void note(Stream& stream, Position position) {
     }
 }
 
+/// Remembers that the host has waited for the stream's work up to `position`.
+inline void prove(Stream& stream, Position position) {
+    Position proven = stream.proven.load(std::memory_order_relaxed);
+    while (proven < position && !stream.proven.compare_exchange_weak(proven, position,
+                                                                     std::memory_order_relaxed)) {
+    }
+}
+
 /// Sends work to a stream and does not wait. `position`, if wanted, is the end of its record.
 template <typename W>
 CUresult post(const Caller& caller, Stream& stream, const typename W::Request& request,

@@ -71,7 +71,9 @@ void drop_context(const Caller& caller, ContextHandle handle) {
     });
     session.addresses.remove_context(handle, [&](const MemoryRange& range) {
         if (range.reserved != 0) session.reservations.release(range.begin, range.reserved);
-        if (range.kind == MemoryKind::kPinned) free_pinned(session, range);
+        if (range.kind == MemoryKind::kPinned || range.kind == MemoryKind::kManaged) {
+            free_pinned(session, range);
+        }
         if (range.kind == MemoryKind::kStaged) std::free(reinterpret_cast<void*>(range.begin));
     });
 }
@@ -84,7 +86,8 @@ CUresult synchronize_context(const Caller& caller, Context& context) {
         const Position last = stream.last.load(std::memory_order_relaxed);
         if (last == 0) return;
         idle = idle && !stream.prints.load(std::memory_order_relaxed) &&
-               caller.channel().reached(stream.fence, last);
+               (last <= stream.proven.load(std::memory_order_relaxed) ||
+                caller.channel().reached(stream.fence, last));
     };
     look(context.legacy);
     caller.session->streams.for_each([&](StreamHandle, const Stream& stream) { look(stream); });
@@ -94,14 +97,20 @@ CUresult synchronize_context(const Caller& caller, Context& context) {
 }
 
 CUresult synchronize_on_host(const Caller& caller, Context& context) {
-    bool printed = context.legacy.prints.exchange(false, std::memory_order_relaxed);
-    caller.session->streams.for_each([&](StreamHandle, Stream& stream) {
-        if (stream.context == context.handle) {
-            printed |= stream.prints.exchange(false, std::memory_order_relaxed);
-        }
+    const auto for_each_stream = [&](auto&& visit) {
+        visit(context.legacy);
+        caller.session->streams.for_each([&](StreamHandle, Stream& stream) {
+            if (stream.context == context.handle) visit(stream);
+        });
+    };
+    bool printed = false;
+    for_each_stream([&](Stream& stream) {
+        printed |= stream.prints.exchange(false, std::memory_order_relaxed);
     });
+    const Position before = caller.channel().position();
     wire::cuCtxSynchronize::Reply reply{};
     const CUresult result = call_in<wire::cuCtxSynchronize>(caller, context.handle, {}, {}, reply);
+    if (result == CUDA_SUCCESS) for_each_stream([&](Stream& stream) { prove(stream, before); });
     if (printed) fetch_output(caller);
     return result;
 }

@@ -83,12 +83,15 @@ CUBAR_API cuEventQuery(CUevent value) {
     CUBAR_TRY(ask(value, asked));
     const cubar::Position position = asked.event->position.load(std::memory_order_acquire);
     if (position == 0) return CUDA_SUCCESS;
-    const Stream* stream = recorded_in(asked);
+    Stream* stream = recorded_in(asked);
     if (stream != nullptr && completed(asked.caller, *stream, position)) return CUDA_SUCCESS;
     wire::cuEventQuery::Request request{};
     request.hEvent = asked.handle;
     wire::cuEventQuery::Reply reply{};
-    return call_in<wire::cuEventQuery>(asked.caller, asked.event->context, {}, request, reply);
+    const CUresult result =
+        call_in<wire::cuEventQuery>(asked.caller, asked.event->context, {}, request, reply);
+    if (result == CUDA_SUCCESS && stream != nullptr) prove(*stream, position);
+    return result;
 }
 
 CUBAR_API cuEventSynchronize(CUevent value) {
@@ -109,6 +112,7 @@ CUBAR_API cuEventSynchronize(CUevent value) {
     wire::cuEventSynchronize::Reply reply{};
     const CUresult result =
         call_in<wire::cuEventSynchronize>(asked.caller, asked.event->context, {}, request, reply);
+    if (result == CUDA_SUCCESS && stream != nullptr) prove(*stream, position);
     if (printed) fetch_output(asked.caller);
     return result;
 }

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "libcuda/module.h"
 #include "libcuda/occupancy.h"
 
 namespace cubar::guest {
@@ -94,6 +93,17 @@ bool known_attribute(const KernelFacts& facts, CUfunction_attribute attribute, i
     return value != kUnknown;
 }
 
+namespace {
+
+/// The host names one function by one handle, so two threads that ask at once bring its facts twice.
+template <typename Object>
+CUresult settle_facts(const Caller& caller, const Object* object, KernelFacts* facts) {
+    if (object == nullptr || object->facts != facts) caller.session->kernel_facts.release(facts);
+    return object != nullptr ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+}  // namespace
+
 CUresult mirror_function(const Caller& caller, FunctionHandle handle, ModuleHandle module,
                          KernelFacts* facts) {
     if (facts == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -103,7 +113,7 @@ CUresult mirror_function(const Caller& caller, FunctionHandle handle, ModuleHand
         function.kernel = {};
         function.context = caller.context->handle;
     });
-    return mirrored ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    return settle_facts(caller, mirrored ? caller.session->functions.find(handle) : nullptr, facts);
 }
 
 CUresult mirror_kernel(const Caller& caller, KernelHandle handle, LibraryHandle library,
@@ -114,7 +124,7 @@ CUresult mirror_kernel(const Caller& caller, KernelHandle handle, LibraryHandle 
         kernel.library = library;
         kernel.function.store({}, std::memory_order_relaxed);
     });
-    return mirrored ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    return settle_facts(caller, mirrored ? caller.session->kernels.find(handle) : nullptr, facts);
 }
 
 CUresult function_of(const Caller& caller, Kernel& kernel, KernelHandle handle,
@@ -128,12 +138,16 @@ CUresult function_of(const Caller& caller, Kernel& kernel, KernelHandle handle,
     CUBAR_TRY(call_in<wire::cuKernelGetFunction>(caller, caller.context->handle, {}, request,
                                                  reply));
     out = reply.function;
+    KernelFacts* facts = caller.session->kernel_facts.share(kernel.facts);
+    bool made = false;
     const bool mirrored = caller.session->functions.mirror(out, [&](Function& function) {
-        function.facts = caller.session->kernel_facts.share(kernel.facts);
+        function.facts = facts;
         function.module = {};
         function.kernel = handle;
         function.context = caller.context->handle;
+        made = true;
     });
+    if (!made) caller.session->kernel_facts.release(facts);
     if (!mirrored) return CUDA_ERROR_OUT_OF_MEMORY;
     // Pairs with the acquire load above: who sees the handle finds the function.
     kernel.function.store(out, std::memory_order_release);
@@ -298,26 +312,6 @@ CUBAR_API cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute
     wire::cuFuncSetAttribute::Reply reply{};
     CUBAR_TRY(call_in<wire::cuFuncSetAttribute>(caller, caller.context->handle, {}, request, reply));
     attribute_was_set(*caller.session, *callee.facts, attribute, value);
-    return CUDA_SUCCESS;
-}
-
-CUBAR_API cuFuncGetModule(CUmodule* out, CUfunction value) {
-    Caller caller;
-    CUBAR_TRY(enter(caller));
-    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    Callee callee;
-    CUBAR_TRY(find_callee(caller, value, callee));
-    const Function* function = caller.session->functions.find(callee.function);
-    if (function != nullptr && function->module) {
-        *out = pointer_to<CUmodule>(function->module);
-        return CUDA_SUCCESS;
-    }
-    wire::cuFuncGetModule::Request request{};
-    request.function = callee.function;
-    wire::cuFuncGetModule::Reply reply{};
-    CUBAR_TRY(call_in<wire::cuFuncGetModule>(caller, caller.context->handle, {}, request, reply));
-    CUBAR_TRY(mirror_module(caller, reply.module));
-    *out = pointer_to<CUmodule>(reply.module);
     return CUDA_SUCCESS;
 }
 

@@ -2,7 +2,7 @@
 #include <array>
 
 #include "driver/log.h"
-#include "libcuda/call.h"
+#include "libcuda/pinned.h"
 
 using namespace cubar::guest;
 namespace wire = cubar::wire;
@@ -109,9 +109,10 @@ CUBAR_API cuMemFree_v2(CUdeviceptr address) {
     CUBAR_TRY(enter(caller));
     if (address == 0) return CUDA_SUCCESS;
     const auto range = caller.session->addresses.find(address);
-    if (!range || range->begin != address || range->kind != MemoryKind::kDevice || !range->owned) {
+    if (!range || range->begin != address || !range->on_device() || !range->owned) {
         return CUDA_ERROR_INVALID_VALUE;
     }
+    if (range->kind == MemoryKind::kManaged) return free_shared(caller, *range);
     // Forgotten first: once the host has freed it, another thread may be given the same address.
     caller.session->addresses.remove(address);
     const CUresult result = free_on_host(caller, range->context, address);

@@ -185,3 +185,23 @@ CUBAR_API cuModuleGetGlobal_v2(CUdeviceptr* address, std::size_t* bytes, CUmodul
     if (bytes != nullptr) *bytes = reply.bytes;
     return CUDA_SUCCESS;
 }
+
+CUBAR_API cuFuncGetModule(CUmodule* out, CUfunction value) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
+    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    Callee callee;
+    CUBAR_TRY(find_callee(caller, value, callee));
+    const Function* function = caller.session->functions.find(callee.function);
+    if (function != nullptr && function->module) {
+        *out = pointer_to<CUmodule>(function->module);
+        return CUDA_SUCCESS;
+    }
+    wire::cuFuncGetModule::Request request{};
+    request.function = callee.function;
+    wire::cuFuncGetModule::Reply reply{};
+    CUBAR_TRY(call_in<wire::cuFuncGetModule>(caller, caller.context->handle, {}, request, reply));
+    CUBAR_TRY(mirror_module(caller, reply.module));
+    *out = pointer_to<CUmodule>(reply.module);
+    return CUDA_SUCCESS;
+}

@@ -28,6 +28,9 @@ struct Stream {
 
     /// End of the last record that went to this stream. Written under the ring's lock.
     std::atomic<Position> last{0};
+    /// Up to here the work is complete, as a host that waited for it said: its fence may be on the
+    /// way still.
+    std::atomic<Position> proven{0};
     /// A kernel that prints was launched since the last synchronisation: the host must finish it,
     /// because the output comes with its answer.
     std::atomic<bool> prints{false};
@@ -48,6 +51,7 @@ struct Stream {
         id = new_id;
         fence = new_fence;
         last.store(0, std::memory_order_relaxed);
+        proven.store(0, std::memory_order_relaxed);
         prints.store(false, std::memory_order_relaxed);
         posted.store(0, std::memory_order_relaxed);
         paced_at.store(0, std::memory_order_relaxed);

@@ -17,33 +17,50 @@ constexpr unsigned kAllocFlags =
 constexpr unsigned kRegisterFlags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP |
                                     CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY;
 
-bool zero_copy(const Caller& caller) {
-    return caller.channel().memory_type() == transport::MemoryType::kWriteBack;
-}
-
-CUresult allocate(const Caller& caller, std::size_t bytes, unsigned flags, void*& out) {
+void remember(const Caller& caller, const void* memory, std::size_t bytes, MemoryKind kind,
+              unsigned flags) {
     MemoryRange range;
+    range.begin = reinterpret_cast<std::uint64_t>(memory);
     range.bytes = bytes;
+    range.kind = kind;
     range.context = caller.context->handle;
     range.device = caller.context->device;
     range.flags = flags;
-    if (zero_copy(caller)) {
-        ArenaBlock block = ArenaBlock::allocate(caller, bytes);
-        if (!block) return CUDA_ERROR_OUT_OF_MEMORY;
-        out = block.data();
-        block.release();
-        range.kind = MemoryKind::kPinned;
-    } else {
-        out = nullptr;
-        if (posix_memalign(&out, kPageBytes, bytes) != 0) return CUDA_ERROR_OUT_OF_MEMORY;
-        range.kind = MemoryKind::kStaged;
-    }
-    range.begin = reinterpret_cast<std::uint64_t>(out);
     caller.session->addresses.add(range);
+}
+
+CUresult allocate_staged(const Caller& caller, std::size_t bytes, unsigned flags, void*& out) {
+    out = nullptr;
+    if (posix_memalign(&out, kPageBytes, bytes) != 0) return CUDA_ERROR_OUT_OF_MEMORY;
+    remember(caller, out, bytes, MemoryKind::kStaged, flags);
     return CUDA_SUCCESS;
 }
 
 }  // namespace
+
+bool zero_copy(const Caller& caller) {
+    return caller.channel().memory_type() == transport::MemoryType::kWriteBack;
+}
+
+CUresult allocate_shared(const Caller& caller, std::size_t bytes, MemoryKind kind, unsigned flags,
+                         void*& out) {
+    ArenaBlock block = ArenaBlock::allocate(caller, bytes);
+    if (!block) return CUDA_ERROR_OUT_OF_MEMORY;
+    out = block.data();
+    block.release();
+    remember(caller, out, bytes, kind, flags);
+    return CUDA_SUCCESS;
+}
+
+CUresult free_shared(const Caller& caller, const MemoryRange& range) {
+    if (Context* context = caller.session->contexts.find(range.context); context != nullptr) {
+        CUBAR_TRY(synchronize_context(caller, *context));
+    }
+    if (!caller.session->addresses.remove(range.begin)) return CUDA_ERROR_INVALID_VALUE;
+    free_pinned(*caller.session, range);
+    return_free_granules(caller);
+    return CUDA_SUCCESS;
+}
 
 void free_pinned(Session& session, const MemoryRange& range) {
     transport::Channel& channel = session.channel();
@@ -58,7 +75,8 @@ CUBAR_API cuMemHostAlloc(void** out, std::size_t bytes, unsigned int flags) {
     Caller caller;
     CUBAR_TRY(enter(caller));
     if (out == nullptr || bytes == 0 || (flags & ~kAllocFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
-    return allocate(caller, bytes, flags, *out);
+    return zero_copy(caller) ? allocate_shared(caller, bytes, MemoryKind::kPinned, flags, *out)
+                             : allocate_staged(caller, bytes, flags, *out);
 }
 
 CUBAR_API cuMemAllocHost_v2(void** out, std::size_t bytes) { return cuMemHostAlloc(out, bytes, 0); }
@@ -74,16 +92,9 @@ CUBAR_API cuMemFreeHost(void* address) {
         return CUDA_ERROR_INVALID_VALUE;
     }
     // As CUDA's free: work that may still use the memory comes to its end first.
-    if (Context* context = caller.session->contexts.find(range->context); context != nullptr) {
-        CUBAR_TRY(synchronize_context(caller, *context));
-    }
+    if (range->kind == MemoryKind::kPinned) return free_shared(caller, *range);
     if (!caller.session->addresses.remove(begin)) return CUDA_ERROR_INVALID_VALUE;
-    if (range->kind == MemoryKind::kStaged) {
-        std::free(address);
-        return CUDA_SUCCESS;
-    }
-    free_pinned(*caller.session, *range);
-    return_free_granules(caller);
+    std::free(address);
     return CUDA_SUCCESS;
 }
 

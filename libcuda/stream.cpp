@@ -128,14 +128,15 @@ CUBAR_API cuStreamQuery(CUstream value) {
     Asked asked;
     CUBAR_TRY(ask(value, asked));
     Stream& stream = *asked.stream;
-    if (completed(asked.caller, stream, stream.last.load(std::memory_order_relaxed))) {
-        return CUDA_SUCCESS;
-    }
+    const cubar::Position last = stream.last.load(std::memory_order_relaxed);
+    if (completed(asked.caller, stream, last)) return CUDA_SUCCESS;
     wire::cuStreamQuery::Request request{};
     request.hStream = stream.handle;
     wire::cuStreamQuery::Reply reply{};
-    return call_in<wire::cuStreamQuery>(asked.caller, stream.context, stream.handle, request,
-                                        reply);
+    const CUresult result = call_in<wire::cuStreamQuery>(asked.caller, stream.context,
+                                                         stream.handle, request, reply);
+    if (result == CUDA_SUCCESS) prove(stream, last);
+    return result;
 }
 
 CUBAR_API cuStreamWaitEvent(CUstream value, CUevent event_value, unsigned int flags) {

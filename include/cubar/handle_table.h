@@ -64,12 +64,14 @@ public:
         return Handle<K>(entry->last, index);
     }
 
-    /// Guest: mirrors an object that the host made. False: an index beyond all tables, or no memory.
+    /// Guest: mirrors an object that the host made; one that is mirrored already stays as it is.
+    /// False: an index beyond all tables, or no memory.
     template <typename Fill>
     bool mirror(Handle<K> handle, Fill&& fill) {
         const std::lock_guard lock(mutex_);
         Entry* entry = make_entry_at(handle.index());
         if (entry == nullptr) return false;
+        if (entry->generation.load(std::memory_order_relaxed) == handle.generation()) return true;
         entry->generation.store(0, std::memory_order_relaxed);
         fill(entry->object);
         publish(*entry, handle.generation());

@@ -57,7 +57,7 @@ void Arena::erase(std::size_t at) {
 void Arena::merge_around(std::size_t at) {
     const auto joins = [&](std::size_t left) {
         return !extents_[left].used && !extents_[left + 1].used &&
-               extents_[left].end == extents_[left + 1].begin;
+               extents_[left].lease == extents_[left + 1].lease;
     };
     if (at + 1 < count_ && joins(at)) {
         extents_[at].end = extents_[at + 1].end;
@@ -77,8 +77,7 @@ bool Arena::add(GranuleRun run) {
     if (begin == end || (at < count_ && extents_[at].begin < end) || !reserve_extents(1)) {
         return false;
     }
-    insert(at, {begin, end, false});
-    merge_around(at);
+    insert(at, {begin, end, begin, false});
     leased_ += end - begin;
     return true;
 }
@@ -99,12 +98,12 @@ std::uint64_t Arena::allocate(std::uint64_t bytes, std::uint64_t alignment) {
         if (extent.used || begin >= extent.end || extent.end - begin < bytes) {
             continue;
         }
-        extents_[at] = {begin, begin + bytes, true};
+        extents_[at] = {begin, begin + bytes, extent.lease, true};
         if (begin + bytes < extent.end) {
-            insert(at + 1, {begin + bytes, extent.end, false});
+            insert(at + 1, {begin + bytes, extent.end, extent.lease, false});
         }
         if (extent.begin < begin) {
-            insert(at, {extent.begin, begin, false});
+            insert(at, {extent.begin, begin, extent.lease, false});
         }
         allocated_ += bytes;
         return begin;
@@ -136,26 +135,18 @@ std::uint64_t Arena::find(std::uint64_t offset, std::uint64_t* begin) const {
 
 GranuleRun Arena::remove_free() {
     ShortGuard guard(lock_);
-    if (!reserve_extents(1)) {
-        return {};
-    }
     for (std::size_t at = 0; at < count_; ++at) {
         const Extent extent = extents_[at];
-        const std::uint64_t begin = round_up(extent.begin, kGranuleBytes);
-        const std::uint64_t end = extent.end & ~(std::uint64_t{kGranuleBytes} - 1);
-        if (extent.used || begin >= end) {
+        const bool last = at + 1 == count_ || extents_[at + 1].lease != extent.lease;
+        // Free neighbours of one lease are merged, so a lease that is free is one extent.
+        if (extent.used || extent.begin != extent.lease || !last) {
             continue;
         }
         erase(at);
-        if (end < extent.end) {
-            insert(at, {end, extent.end, false});
-        }
-        if (extent.begin < begin) {
-            insert(at, {extent.begin, begin, false});
-        }
-        leased_ -= end - begin;
-        return {static_cast<std::uint32_t>(begin / kGranuleBytes),
-                static_cast<std::uint32_t>((end - begin) / kGranuleBytes)};
+        const std::uint64_t bytes = extent.end - extent.begin;
+        leased_ -= bytes;
+        return {static_cast<std::uint32_t>(extent.begin / kGranuleBytes),
+                static_cast<std::uint32_t>(bytes / kGranuleBytes)};
     }
     return {};
 }

@@ -18,7 +18,8 @@ struct GranuleRun {
 
 /// Hands out offsets in the arena. Its books are private memory: nothing that a peer can write
 /// decides what is allocated. Thread-safe. First fit over the extents in order of address, which
-/// keeps neighbours together; look-up by offset is a binary search.
+/// keeps neighbours together; look-up by offset is a binary search. No allocation spans two leases:
+/// the host page-locks each by itself, and a GPU's copy must stay inside one page-locked range.
 class Arena {
 public:
     static constexpr std::uint64_t kNone = ~std::uint64_t{0};
@@ -29,7 +30,7 @@ public:
     Arena(const Arena&) = delete;
     Arena& operator=(const Arena&) = delete;
 
-    /// Adds leased granules. False: out of private memory, or one of them was added before.
+    /// Adds granules of one lease. False: out of private memory, or one of them was added before.
     bool add(GranuleRun run);
 
     /// `alignment` is a power of two. kNone: no leased extent is large enough; lease and retry.
@@ -41,8 +42,8 @@ public:
     /// Size of the allocation that contains `offset`, and where it begins; 0 if there is none.
     std::uint64_t find(std::uint64_t offset, std::uint64_t* begin) const;
 
-    /// Takes out a run of granules that are wholly free, for giving them back to the host; count 0
-    /// if there is none.
+    /// Takes out a lease of which nothing is allocated, for giving it back to the host; count 0 if
+    /// there is none.
     GranuleRun remove_free();
 
     std::uint64_t leased_bytes() const;
@@ -52,6 +53,7 @@ private:
     struct Extent {
         std::uint64_t begin;
         std::uint64_t end;
+        std::uint64_t lease;  ///< where the lease that it is part of begins
         bool used;
     };
     std::size_t position_of(std::uint64_t offset) const;
@@ -61,7 +63,7 @@ private:
     void merge_around(std::size_t at);
 
     mutable ShortLock lock_;
-    Extent* extents_ = nullptr;  ///< sorted, disjoint; adjacent free ones are merged
+    Extent* extents_ = nullptr;  ///< sorted, disjoint; free neighbours of one lease are merged
     std::size_t count_ = 0;
     std::size_t capacity_ = 0;
     std::uint64_t leased_ = 0;

@@ -39,6 +39,29 @@ void copies() {
     CUDA(cudaFreeHost(output));
 }
 
+/// Allocations of growing size, each larger than what is left of the memory taken for the last one.
+void growing() {
+    std::vector<unsigned char*> blocks;
+    for (const std::size_t megabytes : {1, 3, 5, 9}) {
+        const std::size_t bytes = (megabytes << 20) + 12345;
+        unsigned char* block = nullptr;
+        CUDA(cudaMallocHost(&block, bytes));
+        for (std::size_t i = 0; i < bytes; ++i) block[i] = static_cast<unsigned char>(i * 7 >> 3);
+        conformance::DeviceArray<unsigned char> device(bytes);
+        CUDA(cudaMemcpy(device.data(), block, bytes, cudaMemcpyHostToDevice));
+        CUDA(cudaMemset(block, 0, bytes));
+        CUDA(cudaMemcpy(block, device.data(), bytes, cudaMemcpyDeviceToHost));
+        std::size_t wrong = 0;
+        for (std::size_t i = 0; i < bytes; ++i) {
+            wrong += block[i] != static_cast<unsigned char>(i * 7 >> 3);
+        }
+        std::printf("%zu MiB: %zu wrong\n", megabytes, wrong);
+        CHECK(wrong == 0);
+        blocks.push_back(block);
+    }
+    for (unsigned char* block : blocks) CUDA(cudaFreeHost(block));
+}
+
 void mapped() {
     int can_map = 0;
     CUDA(cudaDeviceGetAttribute(&can_map, cudaDevAttrCanMapHostMemory, 0));
@@ -100,6 +123,7 @@ void registered() {
 
 int main() {
     copies();
+    growing();
     mapped();
     attributes();
     registered();

@@ -38,26 +38,36 @@ TEST_CASE("The arena hands out what was leased, and no more", "[arena]") {
     REQUIRE_FALSE(arena.free(whole));
 }
 
-TEST_CASE("Neighbouring granules make one extent", "[arena]") {
+TEST_CASE("No allocation spans two leases", "[arena]") {
     Arena arena;
     REQUIRE(arena.add({4, 1}));
     REQUIRE(arena.add({6, 1}));
-    REQUIRE(arena.allocate(2 * kGranuleBytes) == Arena::kNone);
     REQUIRE(arena.add({5, 1}));
-    REQUIRE(arena.allocate(3 * kGranuleBytes) == 4 * kGranuleBytes);
+    REQUIRE(arena.allocate(kGranuleBytes + 1) == Arena::kNone);
+    REQUIRE(arena.add({7, 3}));
+    const std::uint64_t large = arena.allocate(3 * kGranuleBytes);
+    REQUIRE(large == 7 * kGranuleBytes);
+    // Freed neighbours stay apart, too.
+    REQUIRE(arena.free(large));
+    REQUIRE(arena.allocate(4 * kGranuleBytes) == Arena::kNone);
 }
 
-TEST_CASE("Only wholly free granules go back", "[arena]") {
+TEST_CASE("Only leases that are wholly free go back", "[arena]") {
     Arena arena;
     REQUIRE(arena.add({0, 4}));
-    const std::uint64_t held = arena.allocate(4096);
-    const GranuleRun run = arena.remove_free();
-    REQUIRE(run.first == 1);
-    REQUIRE(run.count == 3);
+    REQUIRE(arena.add({4, 2}));
+    const std::uint64_t first = arena.allocate(4096);
+    const std::uint64_t second = arena.allocate(4096);
+    const GranuleRun unused = arena.remove_free();
+    REQUIRE(unused.first == 4);
+    REQUIRE(unused.count == 2);
     REQUIRE(arena.remove_free().count == 0);
-    REQUIRE(arena.allocate(kGranuleBytes) == Arena::kNone);
-    REQUIRE(arena.free(held));
-    REQUIRE(arena.remove_free().count == 1);
+    REQUIRE(arena.free(first));
+    REQUIRE(arena.remove_free().count == 0);
+    REQUIRE(arena.free(second));
+    const GranuleRun freed = arena.remove_free();
+    REQUIRE(freed.first == 0);
+    REQUIRE(freed.count == 4);
     REQUIRE(arena.leased_bytes() == 0);
 }
 

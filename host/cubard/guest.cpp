@@ -190,9 +190,10 @@ void Guest::look_at(std::uint32_t number) {
     if (!memory_.words(number).pending(claim)) {
         return;
     }
-    on_boot_id(claim.boot_id, number);
     switch (claim.request) {
         case ClaimRequest::kClaim:
+            // Only a claim tells who claims: a release may be of what an earlier boot left behind.
+            on_boot_id(claim.boot_id, number);
             on_claim(number, claim);
             break;
         case ClaimRequest::kRelease:

@@ -53,6 +53,13 @@ Allocations::Charge Allocations::take(std::uint64_t key) {
     return charge;
 }
 
+std::uint64_t Allocations::held(std::uint32_t device) {
+    const std::lock_guard lock(mutex_);
+    std::uint64_t bytes = 0;
+    for (const auto& [key, held] : held_) bytes += held.device == device ? held.bytes : 0;
+    return bytes;
+}
+
 void Allocations::credit_context(ContextHandle context) {
     std::vector<Held> freed;
     {

@@ -52,6 +52,8 @@ public:
 
     /// It is about to be freed. An empty charge: nothing was charged for it.
     Charge take(std::uint64_t key);
+    /// What this session holds of the device, in bytes.
+    std::uint64_t held(std::uint32_t device);
     /// All that lived in the context is freed with it.
     void credit_context(ContextHandle context);
 

@@ -23,6 +23,7 @@
 #include "host/worker/probe.h"
 #include "host/worker/pulse.h"
 #include "host/worker/session.h"
+#include "transport/futex.h"
 
 namespace cubar::host {
 namespace {
@@ -79,15 +80,34 @@ int probe(const WorkerArguments& arguments) {
     return 0;
 }
 
-/// The guest breaks the protocol: nobody reads its ring from now on. The process waits to be ended
-/// by cubard, whose word about the session would otherwise be that the worker died.
-[[noreturn]] void end_broken(Channel& channel, ControlClient& control, const char* reason) {
-    CUBAR_LOG(kError, "the guest broke the protocol: %s", reason);
-    channel.control.session_error.store(static_cast<std::uint32_t>(SessionError::kProtocolBroken),
+/// Says that the session is over where cubard does not: the guest is told at once, not after the
+/// silence of a heartbeat.
+void say_dead(Channel& channel, SessionError reason) {
+    channel.control.session_error.store(static_cast<std::uint32_t>(reason),
                                         std::memory_order_relaxed);
     // Pairs with the guest's look at the state while it waits.
     channel.control.session_state.store(static_cast<std::uint32_t>(SessionState::kDead),
                                         std::memory_order_release);
+    for (ReplySlot& slot : channel.reply) {
+        transport::futex_wake(slot.state, 1, transport::FutexScope::kShared);
+    }
+}
+
+/// cubard has ended, or wants this worker to. If it is gone without a word, the session is still
+/// ready; otherwise it has said what became of it.
+[[noreturn]] void end(Channel& channel) {
+    const auto state = channel.control.session_state.load(std::memory_order_acquire);
+    if (state == static_cast<std::uint32_t>(SessionState::kReady)) {
+        say_dead(channel, SessionError::kHostRestarted);
+    }
+    _exit(0);
+}
+
+/// The guest breaks the protocol: nobody reads its ring from now on. The process waits to be ended
+/// by cubard, whose word about the session would otherwise be that the worker died.
+[[noreturn]] void end_broken(Channel& channel, ControlClient& control, const char* reason) {
+    CUBAR_LOG(kError, "the guest broke the protocol: %s", reason);
+    say_dead(channel, SessionError::kProtocolBroken);
     control.say_refused(SessionError::kProtocolBroken);
     for (;;) pause();
 }
@@ -106,14 +126,13 @@ int serve(const WorkerArguments& arguments) {
     auto session_of = control.wait_for_assignment();
     if (!session_of) _exit(0);
     const Assignment& assignment = session_of->assignment;
-    // Whatever the other threads are stuck in, the worker ends when cubard says so.
-    control.start([] { _exit(0); });
-
     void* memory = mmap(nullptr, sizeof(Channel), PROT_READ | PROT_WRITE, MAP_SHARED,
                         session_of->memory.get(), static_cast<off_t>(assignment.channel_offset));
     if (memory == MAP_FAILED)
         return complain(std::string("mapping the channel: ") + strerror(errno));
     Channel& channel = *static_cast<Channel*>(memory);
+    // Whatever the other threads are stuck in, the worker ends when cubard says so, or ends itself.
+    control.start([&channel] { end(channel); });
 
     OffloadPool offload;
     Pulse pulse(channel.control, [&] { return offload.running() != 0; });
@@ -130,7 +149,8 @@ int serve(const WorkerArguments& arguments) {
     }
 
     OutputCapture output;
-    Session session({driver, channel, control, arena, output});
+    Session session(
+        {driver, channel, control, arena, output, arguments.gpu != Gpu::kNvidia});
     const SandboxReport sandbox = enter_sandbox(arguments.gpu);
     for (const std::string& missing : sandbox.missing) {
         CUBAR_LOG(kWarn, "this machine does not confine workers by %s", missing.c_str());

@@ -100,11 +100,17 @@ CUresult handle_cuMemGetInfo_v2(Session& session, const transport::Record& recor
     std::size_t free = 0;
     std::size_t total = 0;
     CUBAR_TRY(ask(session.driver().cuMemGetInfo_v2, &free, &total));
-    const auto usage = session.control().usage(static_cast<std::uint32_t>(device));
-    if (usage && usage->quota != 0) {
-        const std::uint64_t left = usage->quota - std::min(usage->used, usage->quota);
-        free = std::min<std::uint64_t>(free, left);
-        total = std::min<std::uint64_t>(total, usage->quota);
+    const auto ordinal = static_cast<std::uint32_t>(device);
+    if (const auto usage = session.control().usage(ordinal)) {
+        if (session.counts_own_memory_only()) {
+            const std::uint64_t own = std::min(usage->used, session.allocations().held(ordinal));
+            free -= std::min<std::uint64_t>(free, usage->used - own);
+        }
+        if (usage->quota != 0) {
+            const std::uint64_t left = usage->quota - std::min(usage->used, usage->quota);
+            free = std::min<std::uint64_t>(free, left);
+            total = std::min<std::uint64_t>(total, usage->quota);
+        }
     }
     reply.free = free;
     reply.total = total;

@@ -41,6 +41,9 @@ public:
         ControlClient& control;
         ArenaView& arena;
         OutputCapture& output;
+        /// The driver counts this process's memory alone, as softgpu does: what other sessions of the
+        /// VM hold is then the ledger's to know.
+        bool counts_own_memory_only = false;
     };
     explicit Session(const Parts& parts);
     Session(const Session&) = delete;
@@ -51,6 +54,7 @@ public:
     ArenaView& arena() const { return parts_.arena; }
     OutputCapture& output() { return parts_.output; }
     Channel& channel() { return parts_.channel; }
+    bool counts_own_memory_only() const { return parts_.counts_own_memory_only; }
     Allocations& allocations() { return allocations_; }
     ImageStore& images() { return images_; }
 

@@ -30,13 +30,19 @@ CUresult live(const Table& table, Pointer* value, Handle<K>& out, CUresult error
 CUresult call_raw(const Caller& caller, Opcode opcode, ContextHandle context, StreamHandle stream,
                   std::span<const std::byte> request, std::span<const std::byte> payload,
                   std::span<std::byte> reply) {
+    if (const CUresult lost = caller.session->lost(); lost != CUDA_SUCCESS) return lost;
     const transport::Answer answer = caller.channel().call(
         {static_cast<std::uint32_t>(opcode), caller.thread->number, context.bits(), stream.bits()},
         request, payload, reply);
     if (answer.error != transport::Error::kNone) {
-        CUBAR_LOG(kError, "call %u: %s", static_cast<unsigned>(opcode),
-                  transport::describe(answer.error));
-        return session_error(answer.error);
+        if (caller.session->lost() == CUDA_SUCCESS) {
+            CUBAR_LOG(kError, "call %u: %s", static_cast<unsigned>(opcode),
+                      transport::describe(answer.error));
+        }
+        const CUresult error = session_error(answer.error);
+        // Nobody answers any more: later calls need not wait to find that out.
+        if (error == CUDA_ERROR_DEVICE_UNAVAILABLE) caller.session->lose(error);
+        return caller.session->lost() != CUDA_SUCCESS ? caller.session->lost() : error;
     }
     return static_cast<CUresult>(answer.result);
 }

@@ -36,7 +36,7 @@ inline CUresult enter_session(Caller& caller) {
     caller.session = caller.process->session();
     if (caller.session == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
     caller.thread = this_thread();
-    return caller.thread != nullptr ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+    return caller.thread != nullptr ? caller.session->lost() : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 /// The same with the current context, and with the errors that earlier work left in it.

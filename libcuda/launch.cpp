@@ -20,8 +20,9 @@ struct Arguments {
     std::size_t buffer_bytes = 0;
 };
 
-bool fits(std::uint32_t value, std::int32_t limit) {
-    return value != 0 && value <= static_cast<std::uint32_t>(limit);
+// From 1 to the limit; one comparison, since 0 − 1 is beyond every limit.
+inline bool fits(std::uint32_t value, std::int32_t limit) {
+    return value - 1 < static_cast<std::uint32_t>(limit);
 }
 
 /// What the runtime calls cudaErrorInvalidConfiguration. cuda.h has no name for it, yet cudart hands
@@ -34,7 +35,7 @@ CUresult bad_dimensions(CUfunction function) {
                                                                 : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult check_shape(const DeviceFacts& device, const KernelFacts& kernel, CUfunction function,
+[[gnu::always_inline]] inline CUresult check_shape(const DeviceFacts& device, const KernelFacts& kernel, CUfunction function,
                      const Shape& shape) {
     const auto& limit = device.attribute;
     if (!fits(shape.grid[0], limit[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X]) ||
@@ -78,7 +79,9 @@ CUresult read_extra(void** extra, Arguments& out) {
     return out.buffer != nullptr && sized ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult check_arguments(const KernelFacts& kernel, void** each, void** extra, Arguments& out) {
+/// All but the pointers themselves, which gather() looks at.
+[[gnu::always_inline]] inline CUresult check_arguments(const KernelFacts& kernel, void** each,
+                                                       void** extra, Arguments& out) {
     if (each != nullptr && extra != nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (kernel.parameter_bytes == 0) return CUDA_SUCCESS;
     if (extra != nullptr) {
@@ -87,33 +90,32 @@ CUresult check_arguments(const KernelFacts& kernel, void** each, void** extra, A
                                                           : CUDA_ERROR_INVALID_VALUE;
     }
     if (each == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    for (std::size_t index = 0; index < kernel.parameters.size(); ++index) {
-        if (each[index] == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    }
     out.each = each;
     return CUDA_SUCCESS;
 }
 
-/// Writes the parameter block. Each byte is stored at most once and none is read back: the ring may
-/// be write-combined. Gaps between parameters keep whatever the ring held, which is this
-/// process's own.
-inline void gather(const KernelFacts& kernel, const Arguments& arguments, std::byte* block) {
+/// Writes the parameter block; false: a parameter's pointer is null. Each byte is stored at most once
+/// and none is read back: the ring may be write-combined. Gaps between parameters keep whatever the
+/// ring held, which is this process's own.
+inline bool gather(const KernelFacts& kernel, const Arguments& arguments, std::byte* block) {
     if (arguments.each == nullptr) {
         if (kernel.parameter_bytes != 0) {
             std::memcpy(block, arguments.buffer, kernel.parameter_bytes);
         }
-        return;
+        return true;
     }
     void* const* source = arguments.each;
     for (const KernelParameter& parameter : kernel.parameters) {
+        const void* const value = *source++;
+        if (value == nullptr) return false;
         std::byte* target = block + parameter.offset;
         switch (parameter.size) {
-            case 8: std::memcpy(target, *source, 8); break;
-            case 4: std::memcpy(target, *source, 4); break;
-            default: std::memcpy(target, *source, parameter.size); break;
+            case 8: std::memcpy(target, value, 8); break;
+            case 4: std::memcpy(target, value, 4); break;
+            default: std::memcpy(target, value, parameter.size); break;
         }
-        ++source;
     }
+    return true;
 }
 
 CUresult after_launch(const Caller& caller, Stream& stream, const KernelFacts& kernel,
@@ -131,11 +133,28 @@ struct Launch {
     Arguments arguments;
 };
 
+// The usual cases of find_callee and find_stream, a live function and a live stream, without a call.
+
+inline CUresult find_usual_callee(const Caller& caller, CUfunction value, Callee& out) {
+    const FunctionHandle handle(bits_of(value));
+    const Function* function = caller.session->functions.find(handle);
+    if (function == nullptr || function->context != caller.context->handle) [[unlikely]] {
+        return find_callee(caller, value, out);
+    }
+    out = {handle, function->facts};
+    return CUDA_SUCCESS;
+}
+
+inline CUresult find_usual_stream(const Caller& caller, CUstream value, Stream*& out) {
+    out = caller.session->streams.find(StreamHandle(bits_of(value)));
+    return out != nullptr ? CUDA_SUCCESS : find_stream(caller, value, out);
+}
+
 inline CUresult prepare(CUfunction function, const Shape& shape, CUstream stream, void** each,
                         void** extra, Launch& out) {
     CUBAR_TRY(enter(out.caller));
-    CUBAR_TRY(find_callee(out.caller, function, out.callee));
-    CUBAR_TRY(find_stream(out.caller, stream, out.stream));
+    CUBAR_TRY(find_usual_callee(out.caller, function, out.callee));
+    CUBAR_TRY(find_usual_stream(out.caller, stream, out.stream));
     if (out.stream->context != out.caller.context->handle) return CUDA_ERROR_INVALID_HANDLE;
     const DeviceFacts& device = out.caller.process->device_facts(out.caller.context->device);
     CUBAR_TRY(check_shape(device, *out.callee.facts, function, shape));
@@ -168,7 +187,8 @@ CUresult send(const Launch& launch, const typename W::Request& request,
     std::memcpy(body, &request, sizeof request);
     body += sizeof request;
     if (!before.empty()) std::memcpy(body, before.data(), before.size());
-    gather(kernel, launch.arguments, body + before.size());
+    // An abandoned record was never sent.
+    if (!gather(kernel, launch.arguments, body + before.size())) return CUDA_ERROR_INVALID_VALUE;
     return after_launch(launch.caller, *launch.stream, kernel, build.commit());
 }
 

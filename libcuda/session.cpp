@@ -33,7 +33,10 @@ namespace {
 // destructors of whatever was there earlier.
 Session* ending_session = nullptr;
 
-void end_session() { ending_session->channel().end(); }
+void end_session() {
+    ending_session->lose(CUDA_ERROR_DEINITIALIZED);
+    ending_session->channel().end();
+}
 
 }  // namespace
 

@@ -51,6 +51,14 @@ public:
         return code == 0 ? CUDA_SUCCESS : deferred_error(context, static_cast<CUresult>(code));
     }
 
+    /// What every call returns from now on: the host is gone, or the process ends. The first stands.
+    void lose(CUresult error) {
+        CUresult none = CUDA_SUCCESS;
+        lost_.compare_exchange_strong(none, error, std::memory_order_relaxed);
+    }
+    /// CUDA_SUCCESS while the session lives, as far as anybody has noticed.
+    CUresult lost() const { return lost_.load(std::memory_order_relaxed); }
+
 private:
     explicit Session(std::unique_ptr<transport::Channel> channel);
     CUresult deferred_error(ContextHandle context, CUresult code);
@@ -58,6 +66,7 @@ private:
     void serve();
 
     std::unique_ptr<transport::Channel> channel_;
+    std::atomic<CUresult> lost_{CUDA_SUCCESS};
     /// Position of the last error that was reported once and does not stand.
     std::atomic<Position> reported_{0};
 };

@@ -43,9 +43,10 @@ inline CUresult enter_session(Caller& caller) {
 inline CUresult enter(Caller& caller) {
     if (const CUresult error = enter_session(caller); error != CUDA_SUCCESS) return error;
     const ContextHandle current = caller.thread->current();
-    if (!current) return CUDA_ERROR_INVALID_CONTEXT;
     caller.context = caller.session->contexts.find(current);
-    if (caller.context == nullptr) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    if (caller.context == nullptr) {
+        return current ? CUDA_ERROR_CONTEXT_IS_DESTROYED : CUDA_ERROR_INVALID_CONTEXT;
+    }
     return caller.session->deferred_error(current);
 }
 
@@ -113,9 +114,9 @@ CUresult call(const typename W::Request& request, typename W::Reply& reply,
 
 /// Before an operation is posted to a stream that many are queued in: waits for the earlier ones.
 CUresult pace_slowly(const Caller& caller, Stream& stream);
-inline CUresult pace(const Caller& caller, Stream& stream) {
+[[gnu::always_inline]] inline CUresult pace(const Caller& caller, Stream& stream) {
     const std::uint32_t posted = stream.posted.fetch_add(1, std::memory_order_relaxed) + 1;
-    return posted < kMaxUnfinished / 2 ? CUDA_SUCCESS : pace_slowly(caller, stream);
+    return posted < kMaxUnfinished / 2 ? CUDA_SUCCESS : pace_slowly(Caller(caller), stream);
 }
 
 /// Remembers that the record that ends at `position` went to the stream.

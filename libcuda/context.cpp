@@ -22,6 +22,7 @@ CUresult mirror_context(const Caller& caller, const ContextFacts& facts) {
     const bool mirrored = caller.session->contexts.mirror(facts.handle, [&](Context& context) {
         context.handle = facts.handle;
         context.device = facts.device;
+        context.device_facts = &caller.process->device_facts(facts.device);
         context.primary = facts.primary;
         context.flags.store(facts.flags, std::memory_order_relaxed);
         context.api_version = facts.api_version;

@@ -64,6 +64,7 @@ inline constexpr std::uint32_t kMaxUnfinished = 512;
 struct Context {
     ContextHandle handle;
     int device = 0;  ///< ordinal as the application counts
+    const DeviceFacts* device_facts = nullptr;
     bool primary = false;
     std::atomic<std::uint32_t> flags{0};
     std::uint32_t api_version = 0;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <span>
 
 #include "cubar/layout.h"
@@ -65,15 +66,18 @@ public:
         Error error() const { return error_; }
 
         void set_header(const Call& call, std::uint32_t reply_slot) {
-            const RecordHeader header{bytes_,      call.opcode,  reply_slot,
-                                      call.thread, call.context, call.stream};
-            std::memcpy(at_, &header, sizeof header);
+            // In place: a copy would wait for its own stores.
+            ::new (at_) RecordHeader{bytes_,      call.opcode,  reply_slot,
+                                     call.thread, call.context, call.stream};
         }
         /// Everything behind the header, padding included.
         std::byte* body() const { return at_ + sizeof(RecordHeader); }
         std::uint32_t body_bytes() const {
             return bytes_ - static_cast<std::uint32_t>(sizeof(RecordHeader));
         }
+
+        /// Where it ends in the stream, once it is committed.
+        Position end() const { return ring_->tail_ + bytes_; }
 
         /// Publishes the record, drops the lock and wakes the worker if it sleeps.
         Position commit() {
@@ -126,7 +130,9 @@ public:
             return {build.error(), 0};
         }
         build.set_header(call, reply_slot);
-        std::memcpy(build.body(), request, request_bytes);
+        if (request_bytes != 0) {
+            std::memcpy(build.body(), request, request_bytes);
+        }
         if (!payload.empty()) {
             std::memcpy(build.body() + request_bytes, payload.data(), payload.size());
         }

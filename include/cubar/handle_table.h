@@ -16,8 +16,8 @@ namespace cubar {
 /// The objects of one kind, found by handle: the host's table (which makes the handles) and the
 /// guest's mirror of it (which puts its own objects at the host's indices).
 ///
-/// find() takes no lock: entries stay where they are for the table's life, and a slot's generation
-/// is stored (release) after its object is complete and cleared before it is reused. As in CUDA, a
+/// find() takes no lock: entries stay where they are for the table's life, and a slot's handle is
+/// stored (release) after its object is complete and cleared before it is reused. As in CUDA, a
 /// caller must not destroy what another thread is using; one who does gets a stale object or none,
 /// never memory that was freed.
 template <Kind K, typename T>
@@ -37,10 +37,11 @@ public:
     /// The object of a live handle, or null: not of this kind, never made, or destroyed.
     T* find(Handle<K> handle) const {
         Entry* entry = entry_at(handle.index());
-        if (handle.kind() != K || entry == nullptr) return nullptr;
+        // One comparison tells kind, generation and life, since this is on the way of each launch.
         // Pairs with the release store in publish().
-        const std::uint32_t live = entry->generation.load(std::memory_order_acquire);
-        return live != 0 && live == handle.generation() ? &entry->object : nullptr;
+        return entry != nullptr && entry->tenant.load(std::memory_order_acquire) == handle.bits()
+                   ? &entry->object
+                   : nullptr;
     }
 
     /// Host: makes a handle for a new object that `fill(T&)` completes. A null handle: table full.
@@ -60,21 +61,23 @@ public:
         }
         entry->last = next_generation(entry->last);
         fill(entry->object);
-        publish(*entry, entry->last);
-        return Handle<K>(entry->last, index);
+        const Handle<K> handle(entry->last, index);
+        publish(*entry, handle);
+        return handle;
     }
 
     /// Guest: mirrors an object that the host made; one that is mirrored already stays as it is.
-    /// False: an index beyond all tables, or no memory.
+    /// False: a handle of another kind, an index beyond all tables, or no memory.
     template <typename Fill>
     bool mirror(Handle<K> handle, Fill&& fill) {
+        if (handle.kind() != K) return false;
         const std::lock_guard lock(mutex_);
         Entry* entry = make_entry_at(handle.index());
         if (entry == nullptr) return false;
-        if (entry->generation.load(std::memory_order_relaxed) == handle.generation()) return true;
-        entry->generation.store(0, std::memory_order_relaxed);
+        if (entry->tenant.load(std::memory_order_relaxed) == handle.bits()) return true;
+        entry->tenant.store(kNobody, std::memory_order_relaxed);
         fill(entry->object);
-        publish(*entry, handle.generation());
+        publish(*entry, handle);
         if (handle.index() >= used_) used_ = handle.index() + 1;
         return true;
     }
@@ -84,13 +87,14 @@ public:
         const std::lock_guard lock(mutex_);
         if (find(handle) == nullptr) return false;
         Entry& entry = *entry_at(handle.index());
-        entry.generation.store(0, std::memory_order_release);
+        entry.tenant.store(kNobody, std::memory_order_release);
         entry.next_free = first_free_;
         first_free_ = handle.index();
         return true;
     }
 
-    /// Calls visit(handle, object) for each live object. New ones that appear meanwhile may be missed.
+    /// Calls visit(handle, object) for each live object. New ones that appear meanwhile may be
+    /// missed.
     template <typename Visit>
     void for_each(Visit&& visit) const {
         const std::uint32_t end = [&] {
@@ -100,17 +104,19 @@ public:
         for (std::uint32_t index = 0; index < end; ++index) {
             Entry* entry = entry_at(index);
             if (entry == nullptr) continue;
-            const std::uint32_t live = entry->generation.load(std::memory_order_acquire);
-            if (live != 0) visit(Handle<K>(live, index), entry->object);
+            const std::uint64_t tenant = entry->tenant.load(std::memory_order_acquire);
+            if (tenant != kNobody) visit(Handle<K>(tenant), entry->object);
         }
     }
 
 private:
     static constexpr std::uint32_t kNoIndex = 0xffff'ffff;
+    // Of an entry without a live object. No handle is found by it: its index is beyond all tables.
+    static constexpr std::uint64_t kNobody = ~std::uint64_t{0};
 
     struct Entry {
-        std::atomic<std::uint32_t> generation{0};  // 0: not live
-        std::uint32_t last = 0;                    // generation of the last tenant
+        std::atomic<std::uint64_t> tenant{kNobody};  // bits of the live object's handle
+        std::uint32_t last = 0;                      // generation of the last tenant
         std::uint32_t next_free = kNoIndex;
         T object{};
     };
@@ -121,8 +127,8 @@ private:
         return next == 0 ? 1 : next;
     }
 
-    static void publish(Entry& entry, std::uint32_t generation) {
-        entry.generation.store(generation, std::memory_order_release);
+    static void publish(Entry& entry, Handle<K> handle) {
+        entry.tenant.store(handle.bits(), std::memory_order_release);
     }
 
     Entry* entry_at(std::uint32_t index) const {

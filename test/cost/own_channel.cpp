@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "test/cost/own_channel.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <vector>
+
+namespace cubar::cost {
+namespace {
+
+/// A mapping of cubar's memory file: where, and which part of the file.
+struct Part {
+    std::byte* at;
+    std::uint64_t offset;
+};
+
+std::vector<Part> mapped_parts() {
+    std::vector<Part> parts;
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+        std::uintptr_t begin = 0;
+        std::uint64_t offset = 0;
+        if (line.find("/memfd:cubar") != std::string::npos &&
+            std::sscanf(line.c_str(), "%" SCNxPTR "-%*x %*s %" SCNx64, &begin, &offset) == 2) {
+            parts.push_back({reinterpret_cast<std::byte*>(begin), offset});
+        }
+    }
+    return parts;
+}
+
+}  // namespace
+
+OwnChannel::OwnChannel() {
+    const std::vector<Part> parts = mapped_parts();
+    const auto first =
+        std::find_if(parts.begin(), parts.end(), [](const Part& part) { return part.offset == 0; });
+    if (first == parts.end()) throw std::runtime_error("the device's header is not mapped");
+    const auto& header = *reinterpret_cast<const Header*>(first->at);
+    for (const Part& part : parts) {
+        if (part.offset < header.channels_offset || part.offset >= header.arena_offset) continue;
+        const std::uint64_t in_channel =
+            (part.offset - header.channels_offset) % header.channel_stride;
+        if (in_channel == offsetof(Channel, control)) {
+            control_ = reinterpret_cast<ChannelControl*>(part.at);
+        } else if (in_channel == offsetof(Channel, ring)) {
+            ring_ = part.at;
+        }
+    }
+    if (control_ == nullptr || ring_ == nullptr) throw std::runtime_error("no channel is mapped");
+    seen_ = control_->tail.load(std::memory_order_acquire);
+}
+
+Sent OwnChannel::count() {
+    Sent sent;
+    const Position tail = control_->tail.load(std::memory_order_acquire);
+    sent.bytes = tail - seen_;
+    if (sent.bytes > kRingBytes) throw std::runtime_error("too much was sent to count it");
+    while (seen_ != tail) {
+        // Records are aligned to 16 bytes and so is the ring's size: a header may wrap in its
+        // middle.
+        RecordHeader header;
+        const std::size_t at = seen_ % kRingBytes;
+        const std::size_t whole = std::min(sizeof header, kRingBytes - at);
+        std::memcpy(&header, ring_ + at, whole);
+        std::memcpy(reinterpret_cast<std::byte*>(&header) + whole, ring_, sizeof header - whole);
+        if (header.bytes < sizeof header || header.bytes > tail - seen_) {
+            throw std::runtime_error("what was sent is no record");
+        }
+        ++sent.records;
+        if (header.reply_slot != kNoReply) ++sent.round_trips;
+        seen_ += header.bytes;
+    }
+    return sent;
+}
+
+void OwnChannel::pretend_worker_awake() {
+    // It goes to sleep within the limit of its spin.
+    while (control_->worker_sleeping.load(std::memory_order_acquire) == 0) sched_yield();
+    control_->worker_sleeping.store(0, std::memory_order_release);
+}
+
+void OwnChannel::pretence_over() {
+    control_->worker_sleeping.store(1, std::memory_order_release);
+}
+
+}  // namespace cubar::cost

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "cubar/layout.h"
+#include "cubar/record.h"
+
+namespace cubar::cost {
+
+/// What crossed: records, those of them that wait for an answer, and their bytes.
+struct Sent {
+    unsigned records = 0;
+    unsigned round_trips = 0;
+    std::uint64_t bytes = 0;
+};
+
+/// This process's channel, found in its own memory: what the library sends can be counted without a
+/// counter in the library. Local device only; needs a session. For one thread.
+class OwnChannel {
+public:
+    OwnChannel();
+
+    /// What was sent since the last call, or since construction. At most one ring of it.
+    Sent count();
+
+    /// Until pretence_over(), the library finds the worker awake and rings no doorbell, and the
+    /// worker, which does sleep, reads nothing: what a launch costs does not depend on who runs
+    /// when.
+    void pretend_worker_awake();
+    void pretence_over();
+
+private:
+    ChannelControl* control_ = nullptr;
+    const std::byte* ring_ = nullptr;
+    Position seen_ = 0;
+};
+
+}  // namespace cubar::cost

@@ -20,6 +20,9 @@ Next RingConsumer::fail(const char* reason) {
 }
 
 void RingConsumer::copy_out(Position from, void* to, std::size_t bytes) const {
+    if (bytes == 0) {
+        return;
+    }
     const std::size_t at = from & (kRingBytes - 1);
     const std::size_t first = std::min(bytes, kRingBytes - at);
     std::memcpy(to, ring_ + at, first);

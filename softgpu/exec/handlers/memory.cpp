@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // ld, st and their kin: where 32 addresses lead, and whether a thread may go there.
+//
+// What one lane reads or writes, up to 16 bytes, goes to or from memory in one access, as on
+// hardware: programs publish a value together with its flag that way (the look-back scans of CUB).
+// Accesses that PTX calls strong (.relaxed and above, .volatile) are atomic ones of the compiler
+// too; acquire and release cost nothing more on x86. Weak ones may become vector accesses, which do
+// not tear elements either.
 #include "softgpu/exec/handlers/memory_access.h"
 
 namespace cubar::softgpu::exec::CUBAR_VARIANT {
 namespace {
+
+constexpr unsigned kMostBytes = 64;  // of one lane: four elements of 16
+constexpr unsigned kChunkBytes = 16;
 
 template <class Memory>
 Memory read(const char* from) {
@@ -27,45 +36,6 @@ Pair widen<Pair, Pair>(Pair value) {
     return value;
 }
 
-// op[0..count): the registers of the elements; op[4] the address.
-template <ptx::Space kSpace, class Memory, class Register>
-const Insn* load(Warp& warp, const Insn* insn, uint32_t mask) {
-    if (mask == 0) return insn + 1;
-    Access access;
-    const unsigned bytes = unsigned(sizeof(Memory)) * insn->count;
-    if (!resolve<kSpace>(warp, insn, mask, insn->op[4], bytes, access)) return nullptr;
-    if (access.uniform) {
-        for (unsigned element = 0; element < insn->count; ++element) {
-            Register* to = lanes<Register>(warp, insn->op[element]);
-            const auto value = widen<Register>(
-                read<Memory>(access.at[0] + element * sizeof(Memory)));
-            CUBAR_EACH_LANE to[lane] = value;
-        }
-        return insn + 1;
-    }
-    if (access.contiguous && insn->count == 1) {
-        Register* to = lanes<Register>(warp, insn->op[0]);
-        const char* from = access.at[0];
-        CUBAR_EACH_LANE to[lane] = widen<Register>(read<Memory>(from + lane * sizeof(Memory)));
-        return insn + 1;
-    }
-    for (unsigned element = 0; element < insn->count; ++element) {
-        Register* to = lanes<Register>(warp, insn->op[element]);
-        const unsigned offset = element * unsigned(sizeof(Memory));
-        if (mask == kAllLanes) {
-            for (unsigned lane = 0; lane < kLanes; ++lane) {
-                to[lane] = widen<Register>(read<Memory>(access.at[lane] + offset));
-            }
-        } else {
-            for (unsigned lane = 0; lane < kLanes; ++lane) {
-                if (!has_lane(mask, lane)) continue;
-                to[lane] = widen<Register>(read<Memory>(access.at[lane] + offset));
-            }
-        }
-    }
-    return insn + 1;
-}
-
 template <class Memory, class Register>
 Memory narrow(Register value) {
     return Memory(value);
@@ -75,27 +45,185 @@ Pair narrow<Pair, Pair>(Pair value) {
     return value;
 }
 
-template <ptx::Space kSpace, class Memory, class Register>
+// --- one lane's bytes, at once ---
+
+// Pairs with put_once() and with atomics, of any thread, at the same place.
+template <class Word>
+void take_word(char* to, const char* from) {
+    const Word word = __atomic_load_n(reinterpret_cast<const Word*>(from), __ATOMIC_ACQUIRE);
+    __builtin_memcpy(to, &word, sizeof(word));
+}
+
+template <class Word>
+void put_word(char* to, const char* from) {
+    Word word;
+    __builtin_memcpy(&word, from, sizeof(word));
+    __atomic_store_n(reinterpret_cast<Word*>(to), word, __ATOMIC_RELEASE);
+}
+
+// Aligned accesses of 16 bytes are atomic on every processor that has AVX. The compiler has no name
+// for them that does not call a library.
+using Chunk = long long __attribute__((vector_size(kChunkBytes)));
+#ifdef __AVX__
+#define CUBAR_MOVE_CHUNK "vmovdqa %1, %0"
+#else
+#define CUBAR_MOVE_CHUNK "movdqa %1, %0"
+#endif
+
+void take_chunk(char* to, const char* from) {
+    Chunk chunk;
+    asm volatile(CUBAR_MOVE_CHUNK : "=x"(chunk) : "m"(*reinterpret_cast<const Chunk*>(from)));
+    *reinterpret_cast<Chunk*>(to) = chunk;
+}
+
+void put_chunk(char* to, const char* from) {
+    const Chunk chunk = *reinterpret_cast<const Chunk*>(from);
+    asm volatile(CUBAR_MOVE_CHUNK : "=m"(*reinterpret_cast<Chunk*>(to)) : "x"(chunk));
+}
+
+#undef CUBAR_MOVE_CHUNK
+
+// The bytes of all lanes, one lane after the other.
+struct alignas(64) Packed {
+    char bytes[kLanes * kMostBytes];
+};
+
+// `bytes` of each lane, a power of two, between memory and `packed`.
+template <bool kTake>
+void move_once(Packed& packed, char* const* at, unsigned bytes, uint32_t mask) {
+    const auto each = [&](auto move) {
+        if (mask == kAllLanes) {
+            for (unsigned lane = 0; lane < kLanes; ++lane) {
+                move(packed.bytes + lane * bytes, at[lane]);
+            }
+            return;
+        }
+        for (uint32_t left = mask; left != 0; left &= left - 1) {
+            const auto lane = unsigned(__builtin_ctz(left));
+            move(packed.bytes + lane * bytes, at[lane]);
+        }
+    };
+    const auto words = [&](auto zero) {
+        using Word = decltype(zero);
+        each([](char* own, char* place) {
+            kTake ? take_word<Word>(own, place) : put_word<Word>(place, own);
+        });
+    };
+    switch (bytes) {
+        case 1: return words(uint8_t{});
+        case 2: return words(uint16_t{});
+        case 4: return words(uint32_t{});
+        case 8: return words(uint64_t{});
+        default:
+            each([bytes](char* own, char* place) {
+                for (unsigned done = 0; done < bytes; done += kChunkBytes) {
+                    kTake ? take_chunk(own + done, place + done)
+                          : put_chunk(place + done, own + done);
+                }
+            });
+    }
+}
+
+template <unsigned kCount, class Memory, class Register>
+void unpack(const Warp& warp, const Insn* insn, uint32_t mask, const Packed& packed) {
+    const auto* from = reinterpret_cast<const Memory*>(packed.bytes);
+    for (unsigned element = 0; element < kCount; ++element) {
+        Register* to = lanes<Register>(warp, insn->op[element]);
+        if (mask == kAllLanes) {
+            CUBAR_EACH_LANE to[lane] = widen<Register>(from[lane * kCount + element]);
+        } else {
+            CUBAR_EACH_LANE to[lane] = has_lane(mask, lane)
+                                           ? widen<Register>(from[lane * kCount + element])
+                                           : to[lane];
+        }
+    }
+}
+
+template <unsigned kCount, class Memory, class Register>
+void pack(const Warp& warp, const Insn* insn, Packed& packed) {
+    auto* to = reinterpret_cast<Memory*>(packed.bytes);
+    for (unsigned element = 0; element < kCount; ++element) {
+        const Register* from = lanes<Register>(warp, insn->op[element]);
+        CUBAR_EACH_LANE to[lane * kCount + element] = narrow<Memory>(from[lane]);
+    }
+}
+
+template <class Memory, class Register>
+void load_lanes(const Warp& warp, const Insn* insn, uint32_t mask, const Access& access,
+                unsigned bytes) {
+    Packed packed;
+    move_once<true>(packed, access.at, bytes, mask);
+    switch (insn->count) {
+        case 1: return unpack<1, Memory, Register>(warp, insn, mask, packed);
+        case 2: return unpack<2, Memory, Register>(warp, insn, mask, packed);
+        default: return unpack<4, Memory, Register>(warp, insn, mask, packed);
+    }
+}
+
+// op[0..count): the registers of the elements (1, 2 or 4); op[4] the address.
+template <ptx::Space kSpace, class Memory, class Register, bool kStrong>
+const Insn* load(Warp& warp, const Insn* insn, uint32_t mask) {
+    if constexpr (kStrong) {
+        // One that others may be waiting to satisfy, or that waits for others: a warp that does
+        // nothing else soon gives way.
+        warp.budget -= kPollCost;
+        warp.spun = true;
+    }
+    if (mask == 0) return insn + 1;
+    Access access;
+    const unsigned bytes = unsigned(sizeof(Memory)) * insn->count;
+    if (!resolve<kSpace>(warp, insn, mask, insn->op[4], bytes, access)) return nullptr;
+    if (access.uniform) {
+        Packed packed;
+        move_once<true>(packed, access.at, bytes, 1);
+        for (unsigned element = 0; element < insn->count; ++element) {
+            Register* to = lanes<Register>(warp, insn->op[element]);
+            const auto value =
+                widen<Register>(read<Memory>(packed.bytes + element * sizeof(Memory)));
+            CUBAR_EACH_LANE to[lane] = value;
+        }
+        return insn + 1;
+    }
+    if (kStrong || insn->count != 1) {
+        load_lanes<Memory, Register>(warp, insn, mask, access, bytes);
+        return insn + 1;
+    }
+    Register* to = lanes<Register>(warp, insn->op[0]);
+    if (access.contiguous) {
+        const auto* from = reinterpret_cast<const Memory*>(access.at[0]);
+        CUBAR_EACH_LANE to[lane] = widen<Register>(from[lane]);
+    } else if (mask == kAllLanes) {
+        for (unsigned lane = 0; lane < kLanes; ++lane) {
+            to[lane] = widen<Register>(read<Memory>(access.at[lane]));
+        }
+    } else {
+        for (uint32_t left = mask; left != 0; left &= left - 1) {
+            const int lane = __builtin_ctz(left);
+            to[lane] = widen<Register>(read<Memory>(access.at[lane]));
+        }
+    }
+    return insn + 1;
+}
+
+template <ptx::Space kSpace, class Memory, class Register, bool kStrong>
 const Insn* store(Warp& warp, const Insn* insn, uint32_t mask) {
     if (mask == 0) return insn + 1;
     Access access;
     const unsigned bytes = unsigned(sizeof(Memory)) * insn->count;
     if (!resolve<kSpace>(warp, insn, mask, insn->op[4], bytes, access)) return nullptr;
-    if (access.contiguous && insn->count == 1) {
+    if (!kStrong && access.contiguous && insn->count == 1) {
         const Register* from = lanes<Register>(warp, insn->op[0]);
         auto* to = reinterpret_cast<Memory*>(access.at[0]);
         CUBAR_EACH_LANE to[lane] = narrow<Memory>(from[lane]);
         return insn + 1;
     }
-    for (unsigned element = 0; element < insn->count; ++element) {
-        const Register* from = lanes<Register>(warp, insn->op[element]);
-        const unsigned offset = element * unsigned(sizeof(Memory));
-        for (unsigned lane = 0; lane < kLanes; ++lane) {
-            if (!has_lane(mask, lane)) continue;
-            const auto value = narrow<Memory>(from[lane]);
-            __builtin_memcpy(access.at[lane] + offset, &value, sizeof(value));
-        }
+    Packed packed;
+    switch (insn->count) {
+        case 1: pack<1, Memory, Register>(warp, insn, packed); break;
+        case 2: pack<2, Memory, Register>(warp, insn, packed); break;
+        default: pack<4, Memory, Register>(warp, insn, packed); break;
     }
+    move_once<false>(packed, access.at, bytes, mask);
     return insn + 1;
 }
 
@@ -117,59 +245,49 @@ const Insn* load_parameter(Warp& warp, const Insn* insn, uint32_t mask) {
     return insn + 1;
 }
 
-// A load that others may be waiting to satisfy, or that waits for others: a warp that does nothing
-// else soon gives way.
-template <Handler kInner>
-const Insn* polling(Warp& warp, const Insn* insn, uint32_t mask) {
-    warp.budget -= kPollCost;
-    warp.spun = true;
-    return kInner(warp, insn, mask);
+bool is_strong(ptx::Semantics semantics) {
+    return semantics == ptx::Semantics::kVolatile || semantics == ptx::Semantics::kAcquire ||
+           semantics == ptx::Semantics::kRelease || semantics == ptx::Semantics::kRelaxed ||
+           semantics == ptx::Semantics::kMmio;
 }
 
-// Sequential consistency and acquire order need no more than program order on x86, except that a
-// store must not be passed by a later load: fences are instructions of their own.
-template <class Memory, class Register>
+template <class Memory, class Register, bool kStrong>
 Handler find_load(const Key& key) {
     using ptx::Space;
-    const bool polls = key.semantics == ptx::Semantics::kVolatile ||
-                       key.semantics == ptx::Semantics::kAcquire ||
-                       key.semantics == ptx::Semantics::kRelaxed ||
-                       key.semantics == ptx::Semantics::kMmio;
     switch (key.space) {
         case Space::kGlobal:
-        case Space::kConst:
-            return polls ? polling<load<Space::kGlobal, Memory, Register>>
-                         : load<Space::kGlobal, Memory, Register>;
-        case Space::kGeneric:
-            return polls ? polling<load<Space::kGeneric, Memory, Register>>
-                         : load<Space::kGeneric, Memory, Register>;
+        case Space::kConst: return load<Space::kGlobal, Memory, Register, kStrong>;
+        case Space::kGeneric: return load<Space::kGeneric, Memory, Register, kStrong>;
         case Space::kShared:
-        case Space::kSharedCluster:
-            return polls ? polling<load<Space::kShared, Memory, Register>>
-                         : load<Space::kShared, Memory, Register>;
-        case Space::kLocal: return load<Space::kLocal, Memory, Register>;
+        case Space::kSharedCluster: return load<Space::kShared, Memory, Register, kStrong>;
+        case Space::kLocal: return load<Space::kLocal, Memory, Register, false>;
         case Space::kParam: return load_parameter<Memory, Register>;
         default: return nullptr;
     }
 }
 
-template <class Memory, class Register>
+template <class Memory, class Register, bool kStrong>
 Handler find_store(const Key& key) {
     using ptx::Space;
     switch (key.space) {
-        case Space::kGlobal: return store<Space::kGlobal, Memory, Register>;
-        case Space::kGeneric: return store<Space::kGeneric, Memory, Register>;
+        case Space::kGlobal: return store<Space::kGlobal, Memory, Register, kStrong>;
+        case Space::kGeneric: return store<Space::kGeneric, Memory, Register, kStrong>;
         case Space::kShared:
-        case Space::kSharedCluster: return store<Space::kShared, Memory, Register>;
-        case Space::kLocal: return store<Space::kLocal, Memory, Register>;
+        case Space::kSharedCluster: return store<Space::kShared, Memory, Register, kStrong>;
+        case Space::kLocal: return store<Space::kLocal, Memory, Register, false>;
         default: return nullptr;
     }
 }
 
 template <class Memory, class Register>
 Handler find_access(const Key& key) {
-    return key.opcode == Opcode::kSt ? find_store<Memory, Register>(key)
-                                     : find_load<Memory, Register>(key);
+    const bool strong = is_strong(key.semantics);
+    if (key.opcode == Opcode::kSt) {
+        return strong ? find_store<Memory, Register, true>(key)
+                      : find_store<Memory, Register, false>(key);
+    }
+    return strong ? find_load<Memory, Register, true>(key)
+                  : find_load<Memory, Register, false>(key);
 }
 
 template <class Memory>

@@ -2,6 +2,8 @@
 // Faults, atomics, locks, printf, assert, cancellation.
 #include <catch2/catch.hpp>
 
+#include <array>
+
 #include "harness.h"
 
 using namespace cubar::softgpu::exec;
@@ -336,4 +338,69 @@ TEST_CASE("A full print buffer loses the oldest output") {
     buffer.append("ghij");
     buffer.append("k");
     REQUIRE(buffer.drain() == "ghijk");
+}
+
+TEST_CASE("A vector of up to 16 bytes is published at once") {
+    // Block 0 writes {n, ~n, …} over and over; the others look whether they ever see two different
+    // numbers. Of each width, strong and weak, through global and generic addresses.
+    struct Case {
+        const char* store;
+        const char* load;
+    };
+    const Case cases[] = {
+        {"st.relaxed.gpu.global.v2.u32 [%at], {%n, %n};",
+         "ld.relaxed.gpu.global.v2.u32 {%a, %b}, [%at];"},
+        {"st.volatile.v2.u32 [%at], {%n, %n};", "ld.volatile.v2.u32 {%a, %b}, [%at];"},
+        {"st.global.v2.u32 [%at], {%n, %n};", "ld.global.v2.u32 {%a, %b}, [%at];"},
+        {"st.relaxed.gpu.v4.u32 [%at], {%n, %x, %x, %n};",
+         "ld.relaxed.gpu.v4.u32 {%a, %x, %x, %b}, [%at];"},
+        {"st.global.v2.b64 [%at], {%w, %w};",
+         "ld.global.v2.b64 {%w, %v}, [%at]; cvt.u32.u64 %a, %w; cvt.u32.u64 %b, %v;"},
+    };
+    for (const Case& test : cases) {
+        INFO(test.store);
+        Machine machine(std::string(R"(
+.visible .entry publish(.param .u64 at, .param .u64 torn, .param .u32 rounds) {
+    .reg .pred %p<3>;
+    .reg .b32 %n, %a, %b, %x, %block, %rounds, %lane;
+    .reg .b64 %at, %torn, %w, %v;
+    ld.param.u64 %at, [at];
+    ld.param.u64 %torn, [torn];
+    ld.param.u32 %rounds, [rounds];
+    mov.u32 %block, %ctaid.x;
+    mov.u32 %lane, %tid.x;
+    shl.b32 %lane, %lane, 4;
+    cvt.u64.u32 %w, %lane;
+    add.u64 %at, %at, %w;
+    setp.eq.u32 %p0, %block, 0;
+    mov.u32 %n, 0;
+    mov.u32 %x, 0;
+    @!%p0 bra LOOK;
+WRITE:
+    cvt.u64.u32 %w, %n;
+    )") + test.store + R"(
+    add.u32 %n, %n, 1;
+    setp.lt.u32 %p1, %n, %rounds;
+    @%p1 bra WRITE;
+    ret;
+LOOK:
+    )" + test.load + R"(
+    setp.ne.u32 %p1, %a, %b;
+    @%p1 red.global.add.u32 [%torn], 1;
+    add.u32 %n, %n, 1;
+    setp.lt.u32 %p1, %n, %rounds;
+    @%p1 bra LOOK;
+    ret;
+})");
+        alignas(64) static std::array<uint32_t, 128> memory;
+        memory.fill(0);
+        const auto address = reinterpret_cast<uint64_t>(memory.data());
+        REQUIRE(machine.map.add(address, sizeof(memory)));
+        Buffer<uint32_t> torn(machine.map, 1);
+        const auto fault =
+            machine.run("publish", {2, 1, 1}, {32, 1, 1},
+                        Parameters().add(address).add(torn.address()).add(uint32_t{300000}));
+        REQUIRE_FALSE(fault);
+        CHECK(torn[0] == 0);
+    }
 }

@@ -98,12 +98,10 @@ def sections(arguments):
     slow = arguments.full
     yield "release", lambda: run_tests(
         release, lambda _, suites: "gpu" not in suites and (slow or "full" not in suites), targets=())
-    # 'cubard' is left to the release build: its workers are cloned into namespaces and sealed off, and
-    # the sanitizers' runtime does not come up in there.
     yield "address and undefined-behaviour sanitizers", lambda: run_tests(
-        asan, lambda name, suites: "unit" in suites and name != "cubard")
+        asan, lambda _, suites: "unit" in suites)
     yield "thread sanitizer", lambda: run_tests(
-        tsan, lambda name, suites: "unit" in suites and THREADED.search(name) and name != "cubard")
+        tsan, lambda name, suites: "unit" in suites and THREADED.search(name))
     yield "fuzzing", lambda: Count(*fuzz.run(cuda, 600 if slow else 20))
 
 

@@ -17,7 +17,8 @@ import tempfile
 import time
 import unittest
 
-CUBARD, WORKER = sys.argv[1:3]
+# cubard runs elsewhere, and Meson names its targets from its own directory.
+CUBARD, WORKER = map(os.path.abspath, sys.argv[1:3])
 MIB = 1 << 20
 LIMIT = 10.0
 

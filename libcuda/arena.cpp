@@ -27,8 +27,10 @@ bool lease_granules(const Caller& caller, std::size_t bytes) {
         caller, caller.context != nullptr ? caller.context->handle : ContextHandle{}, {}, request,
         reply);
     if (result != CUDA_SUCCESS) {
-        CUBAR_LOG(kWarn, "the host has no %zu bytes left in the device's shared memory: give the "
-                  "virtual machine a larger BAR", bytes);
+        CUBAR_LOG(kWarn,
+                  "the host has no %zu bytes left in the device's shared memory: give the "
+                  "virtual machine a larger BAR",
+                  bytes);
         return false;
     }
     const transport::GranuleRun run{static_cast<std::uint32_t>(reply.offset / kGranuleBytes),

@@ -17,7 +17,8 @@ public:
     ArenaBlock(Session& session, std::uint64_t offset, std::size_t bytes)
         : session_(&session), offset_(offset), bytes_(bytes) {}
     ArenaBlock(ArenaBlock&& other) noexcept
-        : session_(std::exchange(other.session_, nullptr)), offset_(other.offset_),
+        : session_(std::exchange(other.session_, nullptr)),
+          offset_(other.offset_),
           bytes_(other.bytes_) {}
     ArenaBlock& operator=(ArenaBlock&&) = delete;
     ~ArenaBlock();
@@ -41,7 +42,8 @@ private:
     std::size_t bytes_ = 0;
 };
 
-/// Asks the host for granules that hold `bytes`. False: there are none left, or the session is over.
+/// Asks the host for granules that hold `bytes`. False: there are none left, or the session is
+/// over.
 bool lease_granules(const Caller& caller, std::size_t bytes);
 
 /// Returns granules that nothing is allocated in, so that other processes of the VM can have them.

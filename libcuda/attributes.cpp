@@ -81,8 +81,8 @@ CUresult device_attribute(const DeviceFacts& facts, const transport::Device& dev
     }
     const AttributeRule* rule = attribute_rule(attribute);
     value = rule != nullptr ? rule->value : facts.attribute[index];
-    // Pinned and managed memory lie in the arena. Where the guest can only map that uncached, the one
-    // is staged and out of the GPU's sight, and the other does not exist.
+    // Pinned and managed memory lie in the arena. Where the guest can only map that uncached, the
+    // one is staged and out of the GPU's sight, and the other does not exist.
     if ((attribute == CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY ||
          attribute == CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY) &&
         device.memory_type() != transport::MemoryType::kWriteBack) {

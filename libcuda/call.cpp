@@ -76,8 +76,8 @@ CUresult synchronize_on_host(const Caller& caller, Stream& stream) {
     wire::cuStreamSynchronize::Request request{};
     request.hStream = stream.handle;
     wire::cuStreamSynchronize::Reply reply{};
-    const CUresult result = call_in<wire::cuStreamSynchronize>(caller, stream.context,
-                                                               stream.handle, request, reply);
+    const CUresult result =
+        call_in<wire::cuStreamSynchronize>(caller, stream.context, stream.handle, request, reply);
     if (result == CUDA_SUCCESS) prove(stream, before);
     if (printed) fetch_output(caller);
     return result;
@@ -85,9 +85,8 @@ CUresult synchronize_on_host(const Caller& caller, Stream& stream) {
 
 CUresult pace_slowly(const Caller& caller, Stream& stream) {
     stream.posted.store(0, std::memory_order_relaxed);
-    const Position before =
-        stream.paced_at.exchange(stream.last.load(std::memory_order_relaxed),
-                                 std::memory_order_relaxed);
+    const Position before = stream.paced_at.exchange(stream.last.load(std::memory_order_relaxed),
+                                                     std::memory_order_relaxed);
     return wait_for(caller, stream, before);
 }
 

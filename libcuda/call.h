@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <type_traits>
-
-#include <cuda.h>
 
 #include "cubar/wire.h"
 #include "libcuda/entry.h"
@@ -123,16 +123,16 @@ CUresult pace_slowly(const Caller& caller, Stream& stream);
 inline void note(Stream& stream, Position position) {
     Position last = stream.last.load(std::memory_order_relaxed);
     // Another thread may have posted a later one meanwhile.
-    while (last < position && !stream.last.compare_exchange_weak(last, position,
-                                                                 std::memory_order_relaxed)) {
+    while (last < position &&
+           !stream.last.compare_exchange_weak(last, position, std::memory_order_relaxed)) {
     }
 }
 
 /// Remembers that the host has waited for the stream's work up to `position`.
 inline void prove(Stream& stream, Position position) {
     Position proven = stream.proven.load(std::memory_order_relaxed);
-    while (proven < position && !stream.proven.compare_exchange_weak(proven, position,
-                                                                     std::memory_order_relaxed)) {
+    while (proven < position &&
+           !stream.proven.compare_exchange_weak(proven, position, std::memory_order_relaxed)) {
     }
 }
 
@@ -142,10 +142,10 @@ CUresult post(const Caller& caller, Stream& stream, const typename W::Request& r
               std::span<const std::byte> payload = {}, Position* position = nullptr) {
     static_assert(!W::kAnswers);
     if (const CUresult error = pace(caller, stream); error != CUDA_SUCCESS) return error;
-    const transport::Posted posted = caller.channel().post(
-        {static_cast<std::uint32_t>(W::kOpcode), caller.thread->number, stream.context.bits(),
-         stream.handle.bits()},
-        request, payload);
+    const transport::Posted posted =
+        caller.channel().post({static_cast<std::uint32_t>(W::kOpcode), caller.thread->number,
+                               stream.context.bits(), stream.handle.bits()},
+                              request, payload);
     if (posted.error != transport::Error::kNone) return session_error(posted.error);
     note(stream, posted.position);
     if (position != nullptr) *position = posted.position;
@@ -163,8 +163,8 @@ CUresult post(StreamHandle handle, const typename W::Request& request,
     return post<W>(caller, *stream, request, payload);
 }
 
-/// Waits until the stream's work up to `position` is complete: by its fence if that comes soon, else
-/// by asking the host. Reports the errors of that work.
+/// Waits until the stream's work up to `position` is complete: by its fence if that comes soon,
+/// else by asking the host. Reports the errors of that work.
 CUresult wait_for(const Caller& caller, Stream& stream, Position position);
 
 /// Waits for the stream's fence as long as it may come soon. False: ask the host.

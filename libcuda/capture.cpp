@@ -63,9 +63,9 @@ CUBAR_API cuStreamGetCaptureInfo_v3(CUstream stream, CUstreamCaptureStatus* stat
 CUBAR_API cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode* mode) {
     Process* process = nullptr;
     CUBAR_TRY(entered(process));
-    if (mode == nullptr || (*mode != CU_STREAM_CAPTURE_MODE_GLOBAL &&
-                            *mode != CU_STREAM_CAPTURE_MODE_THREAD_LOCAL &&
-                            *mode != CU_STREAM_CAPTURE_MODE_RELAXED)) {
+    if (mode == nullptr ||
+        (*mode != CU_STREAM_CAPTURE_MODE_GLOBAL && *mode != CU_STREAM_CAPTURE_MODE_THREAD_LOCAL &&
+         *mode != CU_STREAM_CAPTURE_MODE_RELAXED)) {
         return CUDA_ERROR_INVALID_VALUE;
     }
     ThreadState* thread = this_thread();

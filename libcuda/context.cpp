@@ -151,9 +151,9 @@ CUBAR_API cuCtxCreate_v2(CUcontext* out, unsigned int flags, CUdevice device) {
     request.dev = static_cast<std::int32_t>(process->host_device(device));
     wire::cuCtxCreate_v2::Reply reply{};
     CUBAR_TRY(call_in<wire::cuCtxCreate_v2>(caller, {}, {}, request, reply));
-    CUBAR_TRY(mirror_context(caller, {reply.context, device, false, flags, reply.api_version,
-                                      reply.id, reply.least_priority, reply.greatest_priority,
-                                      reply.legacy_fence}));
+    CUBAR_TRY(mirror_context(caller,
+                             {reply.context, device, false, flags, reply.api_version, reply.id,
+                              reply.least_priority, reply.greatest_priority, reply.legacy_fence}));
     caller.thread->contexts.push_back(reply.context);
     *out = pointer_to<CUcontext>(reply.context);
     return CUDA_SUCCESS;
@@ -197,7 +197,9 @@ CUBAR_API cuCtxDestroy_v2(CUcontext value) {
     return result;
 }
 
-CUBAR_API cuCtxDestroy(CUcontext context) { return cuCtxDestroy_v2(context); }
+CUBAR_API cuCtxDestroy(CUcontext context) {
+    return cuCtxDestroy_v2(context);
+}
 
 CUBAR_API cuCtxPushCurrent_v2(CUcontext value) {
     Caller caller;
@@ -208,7 +210,9 @@ CUBAR_API cuCtxPushCurrent_v2(CUcontext value) {
     return CUDA_SUCCESS;
 }
 
-CUBAR_API cuCtxPushCurrent(CUcontext context) { return cuCtxPushCurrent_v2(context); }
+CUBAR_API cuCtxPushCurrent(CUcontext context) {
+    return cuCtxPushCurrent_v2(context);
+}
 
 CUBAR_API cuCtxPopCurrent_v2(CUcontext* out) {
     Caller caller;
@@ -219,7 +223,9 @@ CUBAR_API cuCtxPopCurrent_v2(CUcontext* out) {
     return CUDA_SUCCESS;
 }
 
-CUBAR_API cuCtxPopCurrent(CUcontext* out) { return cuCtxPopCurrent_v2(out); }
+CUBAR_API cuCtxPopCurrent(CUcontext* out) {
+    return cuCtxPopCurrent_v2(out);
+}
 
 CUBAR_API cuCtxSetCurrent(CUcontext value) {
     Process* process = nullptr;
@@ -261,7 +267,9 @@ CUBAR_API cuCtxGetDevice_v2(CUdevice* device, CUcontext value) {
     return CUDA_SUCCESS;
 }
 
-CUBAR_API cuCtxGetDevice(CUdevice* device) { return cuCtxGetDevice_v2(device, nullptr); }
+CUBAR_API cuCtxGetDevice(CUdevice* device) {
+    return cuCtxGetDevice_v2(device, nullptr);
+}
 
 CUBAR_API cuCtxGetFlags(unsigned int* flags) {
     Caller caller;
@@ -316,4 +324,6 @@ CUBAR_API cuCtxSynchronize_v2(CUcontext value) {
     return synchronize_context(caller, *context);
 }
 
-CUBAR_API cuCtxSynchronize() { return cuCtxSynchronize_v2(nullptr); }
+CUBAR_API cuCtxSynchronize() {
+    return cuCtxSynchronize_v2(nullptr);
+}

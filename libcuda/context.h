@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <cstdint>
 #include <memory>
-
-#include <cuda.h>
 
 #include "driver/context_storage.h"
 #include "libcuda/call.h"

@@ -134,7 +134,9 @@ CUresult copy(CUdeviceptr target, Expected target_is, CUdeviceptr source, Expect
     return copy_bytes(caller, *stream, to, from, bytes, promise);
 }
 
-CUdeviceptr address_of(const void* host) { return reinterpret_cast<CUdeviceptr>(host); }
+CUdeviceptr address_of(const void* host) {
+    return reinterpret_cast<CUdeviceptr>(host);
+}
 
 /// The context that a peer copy names must be live; its device's memory is found by its address.
 CUresult check_peer(CUcontext value) {
@@ -150,7 +152,8 @@ CUresult check_peer(CUcontext value) {
 CUresult body_cuMemcpy(CUdeviceptr dst, CUdeviceptr src, std::size_t bytes, CUstream stream) {
     return copy(dst, Expected::kEither, src, Expected::kEither, bytes, stream, Promise::kDone);
 }
-CUresult body_cuMemcpyHtoD_v2(CUdeviceptr dst, const void* src, std::size_t bytes, CUstream stream) {
+CUresult body_cuMemcpyHtoD_v2(CUdeviceptr dst, const void* src, std::size_t bytes,
+                              CUstream stream) {
     return copy(dst, Expected::kDevice, address_of(src), Expected::kHost, bytes, stream,
                 Promise::kDone);
 }

@@ -21,7 +21,8 @@ struct Batch {
 class BoxBatches {
 public:
     explicit BoxBatches(const CopyBox& box)
-        : box_(box), rows_at_once_(std::min(box.height, StagingChunk::kBytes / box.width)),
+        : box_(box),
+          rows_at_once_(std::min(box.height, StagingChunk::kBytes / box.width)),
           per_slice_((box.height + rows_at_once_ - 1) / rows_at_once_) {}
 
     std::size_t count() const { return per_slice_ * box_.depth; }
@@ -174,8 +175,8 @@ struct Side {
 };
 
 CUresult resolve_side(const Caller& caller, const Side& side, std::uint64_t width,
-                      std::uint64_t height, std::uint64_t depth, CopyEnd& end,
-                      std::uint64_t& pitch, std::uint64_t& slice) {
+                      std::uint64_t height, std::uint64_t depth, CopyEnd& end, std::uint64_t& pitch,
+                      std::uint64_t& slice) {
     if (side.lod != 0) return CUDA_ERROR_INVALID_VALUE;
     pitch = side.pitch != 0 ? side.pitch : side.x + width;
     const std::uint64_t rows = side.rows != 0 ? side.rows : side.y + height;
@@ -207,9 +208,13 @@ CUresult resolve_side(const Caller& caller, const Side& side, std::uint64_t widt
             base = side.device;
             expected = Expected::kDevice;
             break;
-        case CU_MEMORYTYPE_UNIFIED: base = side.device; break;
-        case CU_MEMORYTYPE_ARRAY: return CUDA_ERROR_NOT_SUPPORTED;
-        default: return CUDA_ERROR_INVALID_VALUE;
+        case CU_MEMORYTYPE_UNIFIED:
+            base = side.device;
+            break;
+        case CU_MEMORYTYPE_ARRAY:
+            return CUDA_ERROR_NOT_SUPPORTED;
+        default:
+            return CUDA_ERROR_INVALID_VALUE;
     }
     if (base == 0 || __builtin_add_overflow(base, offset, &base)) return CUDA_ERROR_INVALID_VALUE;
     return find_end(caller, base, reach, expected, end);
@@ -233,14 +238,30 @@ CUresult copy_sides(const Side& target, const Side& source, std::uint64_t width,
     return copy_box(caller, *stream, box, promise);
 }
 
-std::uint64_t address_of(const void* host) { return reinterpret_cast<std::uint64_t>(host); }
+std::uint64_t address_of(const void* host) {
+    return reinterpret_cast<std::uint64_t>(host);
+}
 
 CUresult copy_2d(const CUDA_MEMCPY2D* copy, CUstream stream, Promise promise) {
     if (copy == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    const Side target{copy->dstMemoryType, address_of(copy->dstHost), copy->dstDevice,
-                      copy->dstXInBytes, copy->dstY, 0, 0, copy->dstPitch, 0};
-    const Side source{copy->srcMemoryType, address_of(copy->srcHost), copy->srcDevice,
-                      copy->srcXInBytes, copy->srcY, 0, 0, copy->srcPitch, 0};
+    const Side target{copy->dstMemoryType,
+                      address_of(copy->dstHost),
+                      copy->dstDevice,
+                      copy->dstXInBytes,
+                      copy->dstY,
+                      0,
+                      0,
+                      copy->dstPitch,
+                      0};
+    const Side source{copy->srcMemoryType,
+                      address_of(copy->srcHost),
+                      copy->srcDevice,
+                      copy->srcXInBytes,
+                      copy->srcY,
+                      0,
+                      0,
+                      copy->srcPitch,
+                      0};
     return copy_sides(target, source, copy->WidthInBytes, copy->Height, 1, stream, promise);
 }
 
@@ -248,12 +269,16 @@ CUresult copy_2d(const CUDA_MEMCPY2D* copy, CUstream stream, Promise promise) {
 template <typename Copy>
 CUresult copy_3d(const Copy* copy, CUstream stream, Promise promise) {
     if (copy == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    const Side target{copy->dstMemoryType, address_of(copy->dstHost), copy->dstDevice,
-                      copy->dstXInBytes, copy->dstY, copy->dstZ, copy->dstLOD,
-                      copy->dstPitch, copy->dstHeight};
-    const Side source{copy->srcMemoryType, address_of(copy->srcHost), copy->srcDevice,
-                      copy->srcXInBytes, copy->srcY, copy->srcZ, copy->srcLOD,
-                      copy->srcPitch, copy->srcHeight};
+    const Side target{copy->dstMemoryType, address_of(copy->dstHost),
+                      copy->dstDevice,     copy->dstXInBytes,
+                      copy->dstY,          copy->dstZ,
+                      copy->dstLOD,        copy->dstPitch,
+                      copy->dstHeight};
+    const Side source{copy->srcMemoryType, address_of(copy->srcHost),
+                      copy->srcDevice,     copy->srcXInBytes,
+                      copy->srcY,          copy->srcZ,
+                      copy->srcLOD,        copy->srcPitch,
+                      copy->srcHeight};
     return copy_sides(target, source, copy->WidthInBytes, copy->Height, copy->Depth, stream,
                       promise);
 }

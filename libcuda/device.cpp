@@ -84,7 +84,9 @@ CUBAR_API cuDeviceGetUuid(CUuuid* uuid, CUdevice device) {
     return CUDA_SUCCESS;
 }
 
-CUBAR_API cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) { return cuDeviceGetUuid(uuid, device); }
+CUBAR_API cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) {
+    return cuDeviceGetUuid(uuid, device);
+}
 
 CUBAR_API cuDeviceTotalMem_v2(std::size_t* bytes, CUdevice device) {
     const DeviceFacts* facts = nullptr;
@@ -192,8 +194,11 @@ CUBAR_API cuDeviceGetP2PAttribute(int* value, CUdevice_P2PAttribute attribute, C
         case CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK:
         case CU_DEVICE_P2P_ATTRIBUTE_ACCESS_SUPPORTED:
         case CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED:
-        case CU_DEVICE_P2P_ATTRIBUTE_CUDA_ARRAY_ACCESS_SUPPORTED: *value = 0; return CUDA_SUCCESS;
-        default: return CUDA_ERROR_INVALID_VALUE;
+        case CU_DEVICE_P2P_ATTRIBUTE_CUDA_ARRAY_ACCESS_SUPPORTED:
+            *value = 0;
+            return CUDA_SUCCESS;
+        default:
+            return CUDA_ERROR_INVALID_VALUE;
     }
 }
 

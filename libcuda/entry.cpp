@@ -53,9 +53,13 @@ CUresult stream_id(CUcontext value, CUstream stream_value, std::uint64_t* id) {
     return CUDA_SUCCESS;
 }
 
-CUresult current_context(CUcontext* context) { return cuCtxGetCurrent(context); }
+CUresult current_context(CUcontext* context) {
+    return cuCtxGetCurrent(context);
+}
 
-CUresult primary(CUdevice device, CUcontext* context) { return primary_context(device, *context); }
+CUresult primary(CUdevice device, CUcontext* context) {
+    return primary_context(device, *context);
+}
 
 constexpr driver::ExportHooks kHooks{
     .current_context = current_context,

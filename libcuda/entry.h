@@ -19,8 +19,8 @@ inline CUresult entered(Process*& out) {
 }  // namespace cubar::guest
 
 /// Leaves the function with the error of `expression`, if it has one.
-#define CUBAR_TRY(expression)                                                      \
-    do {                                                                           \
+#define CUBAR_TRY(expression)                                                       \
+    do {                                                                            \
         if (const CUresult cubar_error = (expression); cubar_error != CUDA_SUCCESS) \
-            return cubar_error;                                                    \
+            return cubar_error;                                                     \
     } while (false)

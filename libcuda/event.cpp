@@ -105,8 +105,7 @@ CUBAR_API cuEventSynchronize(CUevent value) {
             return asked.caller.session->deferred_error(asked.event->context);
         }
     }
-    const bool printed =
-        stream != nullptr && stream->prints.load(std::memory_order_relaxed);
+    const bool printed = stream != nullptr && stream->prints.load(std::memory_order_relaxed);
     wire::cuEventSynchronize::Request request{};
     request.hEvent = asked.handle;
     wire::cuEventSynchronize::Reply reply{};
@@ -148,4 +147,6 @@ CUBAR_API cuEventDestroy_v2(CUevent value) {
     return call_in<wire::cuEventDestroy_v2>(asked.caller, context, {}, request, reply);
 }
 
-CUBAR_API cuEventDestroy(CUevent event) { return cuEventDestroy_v2(event); }
+CUBAR_API cuEventDestroy(CUevent event) {
+    return cuEventDestroy_v2(event);
+}

@@ -26,9 +26,9 @@ ImageUpload::~ImageUpload() {
     if (number_ == 0) return;
     wire::image_end::Request request{};
     request.upload = number_;
-    caller_.channel().post({static_cast<std::uint32_t>(wire::image_end::kOpcode),
-                            caller_.thread->number, 0, 0},
-                           request);
+    caller_.channel().post(
+        {static_cast<std::uint32_t>(wire::image_end::kOpcode), caller_.thread->number, 0, 0},
+        request);
     block_.reset();
     return_free_granules(caller_);
 }
@@ -76,8 +76,12 @@ CUresult LoadOptions::read(unsigned count, CUjit_option* options, void** values)
     for (unsigned index = 0; index < count; ++index) {
         const auto value = reinterpret_cast<std::uint64_t>(values[index]);
         switch (options[index]) {
-            case CU_JIT_INFO_LOG_BUFFER: info_.buffer = static_cast<char*>(values[index]); break;
-            case CU_JIT_ERROR_LOG_BUFFER: error_.buffer = static_cast<char*>(values[index]); break;
+            case CU_JIT_INFO_LOG_BUFFER:
+                info_.buffer = static_cast<char*>(values[index]);
+                break;
+            case CU_JIT_ERROR_LOG_BUFFER:
+                error_.buffer = static_cast<char*>(values[index]);
+                break;
             case CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES:
                 info_.bytes = static_cast<std::uint32_t>(value);
                 info_.used = &values[index];
@@ -86,11 +90,14 @@ CUresult LoadOptions::read(unsigned count, CUjit_option* options, void** values)
                 error_.bytes = static_cast<std::uint32_t>(value);
                 error_.used = &values[index];
                 break;
-            case CU_JIT_WALL_TIME: answers_.emplace_back(options[index], &values[index]); break;
+            case CU_JIT_WALL_TIME:
+                answers_.emplace_back(options[index], &values[index]);
+                break;
             case CU_JIT_GLOBAL_SYMBOL_NAMES:
             case CU_JIT_GLOBAL_SYMBOL_ADDRESSES:
             case CU_JIT_REFERENCED_KERNEL_NAMES:
-            case CU_JIT_REFERENCED_VARIABLE_NAMES: return CUDA_ERROR_NOT_SUPPORTED;
+            case CU_JIT_REFERENCED_VARIABLE_NAMES:
+                return CUDA_ERROR_NOT_SUPPORTED;
             case CU_JIT_THREADS_PER_BLOCK:
                 answers_.emplace_back(options[index], &values[index]);
                 [[fallthrough]];
@@ -110,11 +117,13 @@ CUresult LoadOptions::read_library(unsigned count, CUlibraryOption* options, voi
     for (unsigned index = 0; index < count; ++index) {
         switch (options[index]) {
             // The host keeps a copy of the image as long as it needs it.
-            case CU_LIBRARY_BINARY_IS_PRESERVED: break;
+            case CU_LIBRARY_BINARY_IS_PRESERVED:
+                break;
             case CU_LIBRARY_HOST_UNIVERSAL_FUNCTION_AND_DATA_TABLE:
                 if (values == nullptr || values[index] != nullptr) return CUDA_ERROR_NOT_SUPPORTED;
                 break;
-            default: return CUDA_ERROR_INVALID_VALUE;
+            default:
+                return CUDA_ERROR_INVALID_VALUE;
         }
     }
     return CUDA_SUCCESS;

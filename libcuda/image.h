@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
-
-#include <cuda.h>
 
 #include "libcuda/arena.h"
 #include "libcuda/call.h"
 
 namespace cubar::guest {
 
-/// A module image on its way to the host: in one piece of the arena where there is room for it, else
-/// in parts through a smaller one.
+/// A module image on its way to the host: in one piece of the arena where there is room for it,
+/// else in parts through a smaller one.
 class ImageUpload {
 public:
     explicit ImageUpload(const Caller& caller) : caller_(caller) {}

@@ -43,8 +43,7 @@ CUresult more_parameters(const Caller& caller, const TellsFacts& told,
 
 KernelFacts* keep_facts(const Caller& caller, const TellsFacts& told, std::string_view name) {
     std::vector<KernelParameter> parameters;
-    const std::size_t at_hand =
-        std::min<std::size_t>(told.parameter_count, told.parameters.size());
+    const std::size_t at_hand = std::min<std::size_t>(told.parameter_count, told.parameters.size());
     for (std::size_t index = 0; index < at_hand; ++index) {
         parameters.push_back(place(told.parameters[index]));
     }
@@ -95,7 +94,8 @@ bool known_attribute(const KernelFacts& facts, CUfunction_attribute attribute, i
 
 namespace {
 
-/// The host names one function by one handle, so two threads that ask at once bring its facts twice.
+/// The host names one function by one handle, so two threads that ask at once bring its facts
+/// twice.
 template <typename Object>
 CUresult settle_facts(const Caller& caller, const Object* object, KernelFacts* facts) {
     if (object == nullptr || object->facts != facts) caller.session->kernel_facts.release(facts);
@@ -135,8 +135,8 @@ CUresult function_of(const Caller& caller, Kernel& kernel, KernelHandle handle,
     wire::cuKernelGetFunction::Request request{};
     request.kernel = handle;
     wire::cuKernelGetFunction::Reply reply{};
-    CUBAR_TRY(call_in<wire::cuKernelGetFunction>(caller, caller.context->handle, {}, request,
-                                                 reply));
+    CUBAR_TRY(
+        call_in<wire::cuKernelGetFunction>(caller, caller.context->handle, {}, request, reply));
     out = reply.function;
     KernelFacts* facts = caller.session->kernel_facts.share(kernel.facts);
     bool made = false;
@@ -295,7 +295,8 @@ CUBAR_API cuFuncGetAttribute(int* value, CUfunction_attribute attribute, CUfunct
     request.attrib = static_cast<decltype(request.attrib)>(attribute);
     request.hfunc = callee.function;
     wire::cuFuncGetAttribute::Reply reply{};
-    CUBAR_TRY(call_in<wire::cuFuncGetAttribute>(caller, caller.context->handle, {}, request, reply));
+    CUBAR_TRY(
+        call_in<wire::cuFuncGetAttribute>(caller, caller.context->handle, {}, request, reply));
     *value = reply.pi;
     return CUDA_SUCCESS;
 }
@@ -310,7 +311,8 @@ CUBAR_API cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute
     request.attrib = static_cast<decltype(request.attrib)>(attribute);
     request.value = value;
     wire::cuFuncSetAttribute::Reply reply{};
-    CUBAR_TRY(call_in<wire::cuFuncSetAttribute>(caller, caller.context->handle, {}, request, reply));
+    CUBAR_TRY(
+        call_in<wire::cuFuncSetAttribute>(caller, caller.context->handle, {}, request, reply));
     attribute_was_set(*caller.session, *callee.facts, attribute, value);
     return CUDA_SUCCESS;
 }

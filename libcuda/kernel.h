@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <cstdint>
 #include <span>
 #include <string_view>
-
-#include <cuda.h>
 
 #include "libcuda/call.h"
 
@@ -25,8 +25,8 @@ struct TellsFacts {
 /// Reads the facts out of such a reply.
 template <typename Reply>
 TellsFacts facts_in(AnyHandle handle, const Reply& reply) {
-    return {handle.bits(),     reply.parameter_count,  reply.parameter_bytes, reply.parameter,
-            reply.attribute,   reply.attributes_known, reply.prints != 0};
+    return {handle.bits(),   reply.parameter_count,  reply.parameter_bytes, reply.parameter,
+            reply.attribute, reply.attributes_known, reply.prints != 0};
 }
 
 /// Keeps the facts, asking the host for parameters that did not fit into the reply. Null: no

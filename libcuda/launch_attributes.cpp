@@ -27,11 +27,13 @@ CUresult LaunchAttributes::encode(const Caller& caller, const CUlaunchConfig& co
     for (unsigned index = 0; index < config.numAttrs; ++index) {
         const CUlaunchAttribute& attribute = config.attrs[index];
         switch (attribute.id) {
-            case CU_LAUNCH_ATTRIBUTE_IGNORE: continue;
+            case CU_LAUNCH_ATTRIBUTE_IGNORE:
+                continue;
             case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
                 if (attribute.value.cooperative != 0) return CUDA_ERROR_NOT_SUPPORTED;
                 continue;
-            case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE: return CUDA_ERROR_NOT_SUPPORTED;
+            case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
+                return CUDA_ERROR_NOT_SUPPORTED;
             case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
                 CUBAR_TRY(check_event(caller, attribute.value.programmaticEvent.event));
                 break;
@@ -48,8 +50,10 @@ CUresult LaunchAttributes::encode(const Caller& caller, const CUlaunchConfig& co
             case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
             case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
             case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
-            case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING: break;
-            default: return CUDA_ERROR_INVALID_VALUE;
+            case CU_LAUNCH_ATTRIBUTE_NVLINK_UTIL_CENTRIC_SCHEDULING:
+                break;
+            default:
+                return CUDA_ERROR_INVALID_VALUE;
         }
         add(attribute.id, &attribute.value, sizeof attribute.value);
     }

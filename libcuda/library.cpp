@@ -89,9 +89,8 @@ CUBAR_API cuLibraryLoadData(CUlibrary* out, const void* image, CUjit_option* opt
 }
 
 CUBAR_API cuLibraryLoadFromFile(CUlibrary* out, const char* path, CUjit_option* options,
-                                void** values, unsigned int count,
-                                CUlibraryOption* library_options, void** library_values,
-                                unsigned int library_count) {
+                                void** values, unsigned int count, CUlibraryOption* library_options,
+                                void** library_values, unsigned int library_count) {
     if (out == nullptr || path == nullptr) return CUDA_ERROR_INVALID_VALUE;
     std::vector<std::byte> file;
     CUBAR_TRY(read_file(path, file));
@@ -146,8 +145,8 @@ CUBAR_API cuLibraryEnumerateKernels(CUkernel* out, unsigned int count, CUlibrary
         for (unsigned index = 0; index < got && done < count; ++index, ++done) {
             const cubar::KernelHandle handle = reply.kernel[index];
             if (caller.session->kernels.find(handle) == nullptr) {
-                CUBAR_TRY(mirror_kernel(caller, handle, request.library,
-                                        ask_facts(caller, handle)));
+                CUBAR_TRY(
+                    mirror_kernel(caller, handle, request.library, ask_facts(caller, handle)));
             }
             out[done] = pointer_to<CUkernel>(handle);
         }
@@ -172,7 +171,8 @@ CUBAR_API cuLibraryGetGlobal(CUdeviceptr* address, std::size_t* bytes, CUlibrary
                              const char* name) {
     Caller caller;
     CUBAR_TRY(enter(caller));
-    if (name == nullptr || (address == nullptr && bytes == nullptr)) return CUDA_ERROR_INVALID_VALUE;
+    if (name == nullptr || (address == nullptr && bytes == nullptr))
+        return CUDA_ERROR_INVALID_VALUE;
     wire::cuLibraryGetGlobal::Request request{};
     CUBAR_TRY(find_library(caller, value, request.library));
     request.payload_bytes = static_cast<std::uint32_t>(text(name).size());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Managed memory is pinned memory by another name: it lies in the arena, at the same address in guest
-// and worker, and both sides work on it coherently without migrating it. Where the guest does not map
-// BAR2 write-back there is none, and the attribute says so. __managed__ variables are not remoted:
-// their storage is the driver's, which the guest cannot map.
+// Managed memory is pinned memory by another name: it lies in the arena, at the same address in
+// guest and worker, and both sides work on it coherently without migrating it. Where the guest does
+// not map BAR2 write-back there is none, and the attribute says so. __managed__ variables are not
+// remoted: their storage is the driver's, which the guest cannot map.
 #include "libcuda/pinned.h"
 
 using namespace cubar::guest;
@@ -47,7 +47,8 @@ CUBAR_API cuStreamAttachMemAsync(CUstream value, CUdeviceptr address, std::size_
     CUBAR_TRY(enter(caller));
     Stream* stream = nullptr;
     CUBAR_TRY(find_stream(caller, value, stream));
-    if ((flags & ~kAttachFlags) != 0 || !std::has_single_bit(flags)) return CUDA_ERROR_INVALID_VALUE;
+    if ((flags & ~kAttachFlags) != 0 || !std::has_single_bit(flags))
+        return CUDA_ERROR_INVALID_VALUE;
     return find_managed(address);
 }
 

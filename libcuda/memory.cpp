@@ -92,8 +92,8 @@ CUBAR_API cuMemAllocPitch_v2(CUdeviceptr* out, std::size_t* pitch, std::size_t w
         request.height = height;
         request.element_bytes = element_bytes;
         wire::cuMemAllocPitch_v2::Reply reply{};
-        CUBAR_TRY(call_in<wire::cuMemAllocPitch_v2>(caller, caller.context->handle, {}, request,
-                                                    reply));
+        CUBAR_TRY(
+            call_in<wire::cuMemAllocPitch_v2>(caller, caller.context->handle, {}, request, reply));
         allocated = {reply.address, reply.bytes};
         *pitch = reply.pitch;
         return CUDA_SUCCESS;

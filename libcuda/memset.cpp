@@ -4,8 +4,8 @@
 namespace cubar::guest {
 namespace {
 
-/// What CUDA refuses at once: memory that is not the GPU's, a range that is too short, an address or
-/// a pitch that the elements do not fit.
+/// What CUDA refuses at once: memory that is not the GPU's, a range that is too short, an address
+/// or a pitch that the elements do not fit.
 CUresult check(const Caller& caller, CUdeviceptr target, std::uint64_t pitch, std::uint64_t width,
                std::uint64_t height, std::uint64_t element_bytes) {
     std::uint64_t row = 0;

@@ -42,8 +42,8 @@ CUresult load(CUmodule* out, std::span<const std::byte> image, const Caller& cal
     request.upload = upload.number();
     options.describe(request);
     wire::cuModuleLoadDataEx::Reply reply{};
-    const CUresult result = call_in<wire::cuModuleLoadDataEx>(
-        caller, caller.context->handle, {}, request, reply, options.payload());
+    const CUresult result = call_in<wire::cuModuleLoadDataEx>(caller, caller.context->handle, {},
+                                                              request, reply, options.payload());
     // The messages matter most where the load failed.
     options.finish(reply.info_log_used, reply.error_log_used);
     if (result != CUDA_SUCCESS) return result;
@@ -173,7 +173,8 @@ CUBAR_API cuModuleGetGlobal_v2(CUdeviceptr* address, std::size_t* bytes, CUmodul
                                const char* name) {
     Caller caller;
     CUBAR_TRY(enter(caller));
-    if (name == nullptr || (address == nullptr && bytes == nullptr)) return CUDA_ERROR_INVALID_VALUE;
+    if (name == nullptr || (address == nullptr && bytes == nullptr))
+        return CUDA_ERROR_INVALID_VALUE;
     wire::cuModuleGetGlobal_v2::Request request{};
     CUBAR_TRY(find_module(caller, value, request.module));
     request.payload_bytes = static_cast<std::uint32_t>(text(name).size());

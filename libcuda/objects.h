@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
-
-#include <cuda.h>
 
 #include "cubar/handle.h"
 #include "cubar/handle_table.h"
@@ -35,8 +35,8 @@ struct Stream {
     /// because the output comes with its answer.
     std::atomic<bool> prints{false};
 
-    /// Operations posted since `paced_at`; every kPace of them the stream waits for the ones before,
-    /// so that the host's driver never blocks on a full queue of its own.
+    /// Operations posted since `paced_at`; every kPace of them the stream waits for the ones
+    /// before, so that the host's driver never blocks on a full queue of its own.
     std::atomic<std::uint32_t> posted{0};
     std::atomic<Position> paced_at{0};
 

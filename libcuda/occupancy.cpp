@@ -114,10 +114,9 @@ CUBAR_API cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* out, CUfunct
 }
 
 CUBAR_API cuOccupancyMaxActiveBlocksPerMultiprocessor(int* out, CUfunction function,
-                                                      int block_threads,
-                                                      std::size_t shared_bytes) {
-    return cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
-        out, function, block_threads, shared_bytes, CU_OCCUPANCY_DEFAULT);
+                                                      int block_threads, std::size_t shared_bytes) {
+    return cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(out, function, block_threads,
+                                                                shared_bytes, CU_OCCUPANCY_DEFAULT);
 }
 
 CUBAR_API cuOccupancyMaxPotentialBlockSizeWithFlags(int* grid, int* block, CUfunction value,

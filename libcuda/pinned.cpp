@@ -74,12 +74,15 @@ using namespace cubar::guest;
 CUBAR_API cuMemHostAlloc(void** out, std::size_t bytes, unsigned int flags) {
     Caller caller;
     CUBAR_TRY(enter(caller));
-    if (out == nullptr || bytes == 0 || (flags & ~kAllocFlags) != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (out == nullptr || bytes == 0 || (flags & ~kAllocFlags) != 0)
+        return CUDA_ERROR_INVALID_VALUE;
     return zero_copy(caller) ? allocate_shared(caller, bytes, MemoryKind::kPinned, flags, *out)
                              : allocate_staged(caller, bytes, flags, *out);
 }
 
-CUBAR_API cuMemAllocHost_v2(void** out, std::size_t bytes) { return cuMemHostAlloc(out, bytes, 0); }
+CUBAR_API cuMemAllocHost_v2(void** out, std::size_t bytes) {
+    return cuMemHostAlloc(out, bytes, 0);
+}
 
 CUBAR_API cuMemFreeHost(void* address) {
     Caller caller;

@@ -27,43 +27,60 @@ CUmemorytype memory_type(const MemoryRange& range) {
 CUresult attribute_of(const MemoryRange& range, CUdeviceptr pointer, CUpointer_attribute attribute,
                       void* data) {
     switch (attribute) {
-        case CU_POINTER_ATTRIBUTE_CONTEXT: return give(data, pointer_to<CUcontext>(range.context));
-        case CU_POINTER_ATTRIBUTE_MEMORY_TYPE: return give(data, memory_type(range));
+        case CU_POINTER_ATTRIBUTE_CONTEXT:
+            return give(data, pointer_to<CUcontext>(range.context));
+        case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
+            return give(data, memory_type(range));
         case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
             if (!gpu_reaches(range)) return CUDA_ERROR_INVALID_VALUE;
             return give(data, pointer);
         case CU_POINTER_ATTRIBUTE_HOST_POINTER:
             if (range.kind == MemoryKind::kDevice) return CUDA_ERROR_INVALID_VALUE;
             return give(data, pointer);
-        case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS: return give(data, 0u);
-        case CU_POINTER_ATTRIBUTE_BUFFER_ID: return give(data, static_cast<unsigned long long>(range.id));
+        case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
+            return give(data, 0u);
+        case CU_POINTER_ATTRIBUTE_BUFFER_ID:
+            return give(data, static_cast<unsigned long long>(range.id));
         case CU_POINTER_ATTRIBUTE_IS_MANAGED:
             return give(data, range.kind == MemoryKind::kManaged ? 1u : 0u);
-        case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL: return give(data, range.device);
-        case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE: return give(data, 0u);
-        case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR: return give(data, range.begin);
-        case CU_POINTER_ATTRIBUTE_RANGE_SIZE: return give(data, static_cast<std::size_t>(range.bytes));
-        case CU_POINTER_ATTRIBUTE_MAPPED: return give(data, gpu_reaches(range) ? 1u : 0u);
-        case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES: return give(data, 0ull);
-        case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE: return give(data, 0u);
+        case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
+            return give(data, range.device);
+        case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+            return give(data, 0u);
+        case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+            return give(data, range.begin);
+        case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+            return give(data, static_cast<std::size_t>(range.bytes));
+        case CU_POINTER_ATTRIBUTE_MAPPED:
+            return give(data, gpu_reaches(range) ? 1u : 0u);
+        case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
+            return give(data, 0ull);
+        case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
+            return give(data, 0u);
         case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
             return give(data, gpu_reaches(range) ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE
                                                  : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE);
-        case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE: return give(data, CUmemoryPool{});
-        case CU_POINTER_ATTRIBUTE_MAPPING_SIZE: return give(data, static_cast<std::size_t>(range.bytes));
-        case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR: return give(data, range.begin);
+        case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
+            return give(data, CUmemoryPool{});
+        case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
+            return give(data, static_cast<std::size_t>(range.bytes));
+        case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
+            return give(data, range.begin);
         case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
             return give(data, static_cast<unsigned long long>(range.id));
-        case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: return give(data, 0u);
-        default: return CUDA_ERROR_INVALID_VALUE;
+        case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
+            return give(data, 0u);
+        default:
+            return CUDA_ERROR_INVALID_VALUE;
     }
 }
 
-/// What cuPointerGetAttributes gives for a pointer that is not CUDA's, or an attribute that this one
-/// does not have.
+/// What cuPointerGetAttributes gives for a pointer that is not CUDA's, or an attribute that this
+/// one does not have.
 CUresult default_value(CUpointer_attribute attribute, void* data) {
     switch (attribute) {
-        case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL: return give(data, CU_DEVICE_INVALID);
+        case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
+            return give(data, CU_DEVICE_INVALID);
         case CU_POINTER_ATTRIBUTE_CONTEXT:
         case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
         case CU_POINTER_ATTRIBUTE_HOST_POINTER:
@@ -74,7 +91,8 @@ CUresult default_value(CUpointer_attribute attribute, void* data) {
         case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
         case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
         case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
-        case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID: return give(data, std::uint64_t{0});
+        case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
+            return give(data, std::uint64_t{0});
         case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
         case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
         case CU_POINTER_ATTRIBUTE_IS_MANAGED:
@@ -82,8 +100,10 @@ CUresult default_value(CUpointer_attribute attribute, void* data) {
         case CU_POINTER_ATTRIBUTE_MAPPED:
         case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
         case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-        case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: return give(data, 0u);
-        default: return CUDA_ERROR_INVALID_VALUE;
+        case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
+            return give(data, 0u);
+        default:
+            return CUDA_ERROR_INVALID_VALUE;
     }
 }
 
@@ -110,7 +130,8 @@ CUBAR_API cuPointerGetAttributes(unsigned int count, CUpointer_attribute* attrib
     const auto range = range_of(*process, pointer);
     for (unsigned index = 0; index < count; ++index) {
         if (data[index] == nullptr) return CUDA_ERROR_INVALID_VALUE;
-        if (range && attribute_of(*range, pointer, attributes[index], data[index]) == CUDA_SUCCESS) {
+        if (range &&
+            attribute_of(*range, pointer, attributes[index], data[index]) == CUDA_SUCCESS) {
             continue;
         }
         CUBAR_TRY(default_value(attributes[index], data[index]));

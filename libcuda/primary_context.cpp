@@ -35,9 +35,9 @@ CUresult make(const Caller& caller, CUdevice device, Primary& primary) {
     request.dev = static_cast<std::int32_t>(caller.process->host_device(device));
     wire::cuDevicePrimaryCtxRetain::Reply reply{};
     CUBAR_TRY(call_in<wire::cuDevicePrimaryCtxRetain>(caller, {}, {}, request, reply));
-    CUBAR_TRY(mirror_context(caller, {reply.context, device, true, reply.flags, reply.api_version,
-                                      reply.id, reply.least_priority, reply.greatest_priority,
-                                      reply.legacy_fence}));
+    CUBAR_TRY(mirror_context(caller,
+                             {reply.context, device, true, reply.flags, reply.api_version, reply.id,
+                              reply.least_priority, reply.greatest_priority, reply.legacy_fence}));
     primary.handle = reply.context;
     primary.flags = reply.flags;
     return CUDA_SUCCESS;
@@ -98,7 +98,9 @@ CUBAR_API cuDevicePrimaryCtxRelease_v2(CUdevice device) {
     return end<wire::cuDevicePrimaryCtxRelease_v2>(device, ended);
 }
 
-CUBAR_API cuDevicePrimaryCtxRelease(CUdevice device) { return cuDevicePrimaryCtxRelease_v2(device); }
+CUBAR_API cuDevicePrimaryCtxRelease(CUdevice device) {
+    return cuDevicePrimaryCtxRelease_v2(device);
+}
 
 CUBAR_API cuDevicePrimaryCtxReset_v2(CUdevice device) {
     Primary* primary = nullptr;
@@ -114,7 +116,9 @@ CUBAR_API cuDevicePrimaryCtxReset_v2(CUdevice device) {
     return end<wire::cuDevicePrimaryCtxReset_v2>(device, ended);
 }
 
-CUBAR_API cuDevicePrimaryCtxReset(CUdevice device) { return cuDevicePrimaryCtxReset_v2(device); }
+CUBAR_API cuDevicePrimaryCtxReset(CUdevice device) {
+    return cuDevicePrimaryCtxReset_v2(device);
+}
 
 CUBAR_API cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned int flags) {
     Primary* primary = nullptr;

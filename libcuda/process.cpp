@@ -18,12 +18,16 @@ namespace {
 
 std::mutex init_mutex;
 
-// What cuInit says for a device that cannot be opened. Applications take NO_DEVICE as "use the CPU".
+// What cuInit says for a device that cannot be opened. Applications take NO_DEVICE as "use the
+// CPU".
 CUresult init_error(transport::Error error) {
     switch (error) {
-        case transport::Error::kLayoutVersion: return CUDA_ERROR_SYSTEM_DRIVER_MISMATCH;
-        case transport::Error::kNoMemory: return CUDA_ERROR_OUT_OF_MEMORY;
-        default: return CUDA_ERROR_NO_DEVICE;
+        case transport::Error::kLayoutVersion:
+            return CUDA_ERROR_SYSTEM_DRIVER_MISMATCH;
+        case transport::Error::kNoMemory:
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        default:
+            return CUDA_ERROR_NO_DEVICE;
     }
 }
 

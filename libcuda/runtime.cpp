@@ -25,29 +25,53 @@ void* allocate(std::size_t bytes) {
 
 }  // namespace
 
-void* operator new(std::size_t bytes) { return allocate(bytes); }
-void* operator new[](std::size_t bytes) { return allocate(bytes); }
+void* operator new(std::size_t bytes) {
+    return allocate(bytes);
+}
+void* operator new[](std::size_t bytes) {
+    return allocate(bytes);
+}
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
     return std::malloc(bytes != 0 ? bytes : 1);
 }
 void* operator new[](std::size_t bytes, const std::nothrow_t&) noexcept {
     return std::malloc(bytes != 0 ? bytes : 1);
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+void operator delete[](void* memory) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
 
 namespace std {
 
 const nothrow_t nothrow{};
 
 // What the standard containers and locks call instead of throwing (bits/functexcept.h).
-[[noreturn]] void __throw_bad_alloc() { fail("out of memory"); }
-[[noreturn]] void __throw_bad_array_new_length() { fail("out of memory"); }
-[[noreturn]] void __throw_length_error(const char* what) { fail(what); }
-[[noreturn]] void __throw_logic_error(const char* what) { fail(what); }
-[[noreturn]] void __throw_out_of_range_fmt(const char* what, ...) { fail(what); }
-[[noreturn]] void __throw_system_error(int) { fail("a lock is broken"); }
+[[noreturn]] void __throw_bad_alloc() {
+    fail("out of memory");
+}
+[[noreturn]] void __throw_bad_array_new_length() {
+    fail("out of memory");
+}
+[[noreturn]] void __throw_length_error(const char* what) {
+    fail(what);
+}
+[[noreturn]] void __throw_logic_error(const char* what) {
+    fail(what);
+}
+[[noreturn]] void __throw_out_of_range_fmt(const char* what, ...) {
+    fail(what);
+}
+[[noreturn]] void __throw_system_error(int) {
+    fail("a lock is broken");
+}
 
 }  // namespace std

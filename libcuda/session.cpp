@@ -15,14 +15,20 @@ namespace cubar::guest {
 CUresult session_error(transport::Error error) {
     using transport::Error;
     switch (error) {
-        case Error::kNone: return CUDA_SUCCESS;
-        case Error::kForked: return CUDA_ERROR_NOT_INITIALIZED;
-        case Error::kNoMemory: return CUDA_ERROR_OUT_OF_MEMORY;
-        case Error::kTooLarge: return CUDA_ERROR_INVALID_VALUE;
+        case Error::kNone:
+            return CUDA_SUCCESS;
+        case Error::kForked:
+            return CUDA_ERROR_NOT_INITIALIZED;
+        case Error::kNoMemory:
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        case Error::kTooLarge:
+            return CUDA_ERROR_INVALID_VALUE;
         case Error::kLayoutVersion:
-        case Error::kProtocol: return CUDA_ERROR_SYSTEM_DRIVER_MISMATCH;
+        case Error::kProtocol:
+            return CUDA_ERROR_SYSTEM_DRIVER_MISMATCH;
         // Everything else means that there is no host, or none any more, that answers this process.
-        default: return CUDA_ERROR_DEVICE_UNAVAILABLE;
+        default:
+            return CUDA_ERROR_DEVICE_UNAVAILABLE;
     }
 }
 
@@ -93,7 +99,7 @@ CUresult Session::deferred_error(ContextHandle context, CUresult code) {
     // Others are told once, to the first call that comes after.
     const Position position = channel_->deferred_error_position();
     return reported_.exchange(position, std::memory_order_relaxed) == position ? CUDA_SUCCESS
-                                                                              : code;
+                                                                               : code;
 }
 
 }  // namespace cubar::guest

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
-
-#include <cuda.h>
 
 #include "cubar/sticky.h"
 #include "libcuda/address_map.h"
@@ -51,7 +51,8 @@ public:
         return code == 0 ? CUDA_SUCCESS : deferred_error(context, static_cast<CUresult>(code));
     }
 
-    /// What every call returns from now on: the host is gone, or the process ends. The first stands.
+    /// What every call returns from now on: the host is gone, or the process ends. The first
+    /// stands.
     void lose(CUresult error) {
         CUresult none = CUDA_SUCCESS;
         lost_.compare_exchange_strong(none, error, std::memory_order_relaxed);

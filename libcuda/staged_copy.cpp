@@ -36,8 +36,8 @@ CUresult StagedCopy::await(StagingChunk& chunk) {
             transport::Error::kNone;
     chunk.busy_until = 0;
     if (reached) return CUDA_SUCCESS;
-    // A faulted context writes no fences, and a long kernel may be in front: the host knows. Once it
-    // has waited, successfully or not, nothing of that context touches the chunk any more.
+    // A faulted context writes no fences, and a long kernel may be in front: the host knows. Once
+    // it has waited, successfully or not, nothing of that context touches the chunk any more.
     Context* context = caller_.session->contexts.find(chunk.context);
     if (context == nullptr) return CUDA_SUCCESS;
     const CUresult result = synchronize_on_host(caller_, *context);

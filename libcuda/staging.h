@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <utility>
-
-#include <cuda.h>
 
 #include "cubar/handle.h"
 #include "cubar/layout.h"
@@ -21,10 +21,10 @@ namespace cubar::guest {
 /// A part of the arena through which pageable memory is copied. The GPU writes the chunk's fence
 /// when it has read or filled it.
 struct StagingChunk {
-    std::uint64_t offset = 0;          ///< in the arena
+    std::uint64_t offset = 0;  ///< in the arena
     std::uint32_t fence = kNoFence;
-    Position busy_until = 0;           ///< end of the last record that used it
-    ContextHandle context;             ///< in which that record runs
+    Position busy_until = 0;  ///< end of the last record that used it
+    ContextHandle context;    ///< in which that record runs
 
     static constexpr std::size_t kBytes = std::size_t{512} << 10;
 };

@@ -60,9 +60,9 @@ void destroy_thread_streams(ThreadState& thread) {
     }
     thread.streams.clear();
     // Nobody is left to be told of an error.
-    caller.channel().post({static_cast<std::uint32_t>(wire::thread_end::kOpcode), thread.number, 0,
-                           0},
-                          wire::thread_end::Request{});
+    caller.channel().post(
+        {static_cast<std::uint32_t>(wire::thread_end::kOpcode), thread.number, 0, 0},
+        wire::thread_end::Request{});
 }
 
 }  // namespace cubar::guest
@@ -106,7 +106,8 @@ CUBAR_API cuStreamDestroy_v2(CUstream value) {
     const cubar::ContextHandle context = stream->context;
     const bool blocking = stream->blocking();
     // What its kernels print would come with no later synchronisation.
-    if (stream->prints.load(std::memory_order_relaxed)) CUBAR_TRY(synchronize_on_host(caller, *stream));
+    if (stream->prints.load(std::memory_order_relaxed))
+        CUBAR_TRY(synchronize_on_host(caller, *stream));
     wire::cuStreamDestroy_v2::Reply reply{};
     if (!caller.session->streams.forget(handle)) return CUDA_ERROR_INVALID_HANDLE;
     if (Context* owner = caller.session->contexts.find(context); owner != nullptr && blocking) {
@@ -115,7 +116,9 @@ CUBAR_API cuStreamDestroy_v2(CUstream value) {
     return call_in<wire::cuStreamDestroy_v2>(caller, context, {}, {handle}, reply);
 }
 
-CUBAR_API cuStreamDestroy(CUstream stream) { return cuStreamDestroy_v2(stream); }
+CUBAR_API cuStreamDestroy(CUstream stream) {
+    return cuStreamDestroy_v2(stream);
+}
 
 CUBAR_API cuStreamSynchronize(CUstream value) {
     Asked asked;
@@ -133,8 +136,8 @@ CUBAR_API cuStreamQuery(CUstream value) {
     wire::cuStreamQuery::Request request{};
     request.hStream = stream.handle;
     wire::cuStreamQuery::Reply reply{};
-    const CUresult result = call_in<wire::cuStreamQuery>(asked.caller, stream.context,
-                                                         stream.handle, request, reply);
+    const CUresult result =
+        call_in<wire::cuStreamQuery>(asked.caller, stream.context, stream.handle, request, reply);
     if (result == CUDA_SUCCESS) prove(stream, last);
     return result;
 }
@@ -145,7 +148,8 @@ CUBAR_API cuStreamWaitEvent(CUstream value, CUevent event_value, unsigned int fl
     const cubar::EventHandle handle(bits_of(event_value));
     const Event* event = asked.caller.session->events.find(handle);
     if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    if ((flags & ~static_cast<unsigned>(CU_EVENT_WAIT_EXTERNAL)) != 0) return CUDA_ERROR_INVALID_VALUE;
+    if ((flags & ~static_cast<unsigned>(CU_EVENT_WAIT_EXTERNAL)) != 0)
+        return CUDA_ERROR_INVALID_VALUE;
     // An event that was never recorded is complete.
     if (event->position.load(std::memory_order_acquire) == 0) return CUDA_SUCCESS;
     wire::cuStreamWaitEvent::Request request{};

@@ -11,7 +11,7 @@ namespace cubar::guest {
 
 /// What CUDA keeps for each host thread. Touched by its own thread alone.
 struct ThreadState {
-    std::uint32_t number = 0;            ///< in this process, from 1; names the thread in records
+    std::uint32_t number = 0;             ///< in this process, from 1; names the thread in records
     std::vector<ContextHandle> contexts;  ///< cuCtxPushCurrent's stack, the current one last
 
     CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;

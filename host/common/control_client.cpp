@@ -26,7 +26,8 @@ bool receive(int socket, HostMessage& message, transport::Descriptor (&descripto
     if (length != static_cast<ssize_t>(sizeof message)) {
         return false;
     }
-    for (cmsghdr* part = CMSG_FIRSTHDR(&packet); part != nullptr; part = CMSG_NXTHDR(&packet, part)) {
+    for (cmsghdr* part = CMSG_FIRSTHDR(&packet); part != nullptr;
+         part = CMSG_NXTHDR(&packet, part)) {
         if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) {
             continue;
         }
@@ -58,7 +59,8 @@ std::optional<AssignedSession> ControlClient::wait_for_assignment() {
         !descriptors[0] || !descriptors[1]) {
         return std::nullopt;
     }
-    return AssignedSession{message.assignment, std::move(descriptors[0]), std::move(descriptors[1])};
+    return AssignedSession{message.assignment, std::move(descriptors[0]),
+                           std::move(descriptors[1])};
 }
 
 void ControlClient::start(std::function<void()> on_end) {
@@ -112,7 +114,9 @@ std::optional<HostMessage> ControlClient::ask(WorkerMessage message) {
     return answer;
 }
 
-void ControlClient::say_ready() { send({.kind = WorkerSays::kReady}); }
+void ControlClient::say_ready() {
+    send({.kind = WorkerSays::kReady});
+}
 
 void ControlClient::say_refused(SessionError reason) {
     send({.kind = WorkerSays::kRefused, .value = static_cast<std::uint32_t>(reason)});

@@ -43,8 +43,8 @@ struct WorkerMessage {
 static_assert(sizeof(WorkerMessage) == 32);
 
 enum class HostSays : std::uint32_t {
-    kAssign = 1,      ///< Assignment follows; with the descriptors of memory and doorbell
-    kAnswer = 2,      ///< to the message of this number
+    kAssign = 1,  ///< Assignment follows; with the descriptors of memory and doorbell
+    kAnswer = 2,  ///< to the message of this number
     kReleaseNow = 3,
 };
 
@@ -60,7 +60,7 @@ struct Assignment {
     std::uint32_t channel;
     std::uint32_t reserved;
     std::uint64_t session_id;
-    std::uint64_t arena_address;  ///< where the guest wants the arena; 0: anywhere
+    std::uint64_t arena_address;   ///< where the guest wants the arena; 0: anywhere
     std::uint64_t channel_offset;  ///< of the channel in the memory
     std::uint64_t arena_offset;    ///< of the arena in the memory
     std::uint64_t arena_bytes;

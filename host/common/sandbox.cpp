@@ -26,8 +26,8 @@ namespace {
 
 // --- files ---------------------------------------------------------------------------------------
 
-constexpr std::uint64_t kReadFiles = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |
-                                     LANDLOCK_ACCESS_FS_READ_DIR;
+constexpr std::uint64_t kReadFiles =
+    LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 constexpr std::uint64_t kUseDevice = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
 /// Every right of Landlock's first version: later ones are refinements.
 constexpr std::uint64_t kAllFileRights = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
@@ -51,7 +51,8 @@ void allow_path(int ruleset, const char* path, std::uint64_t rights) {
 /// What NVIDIA's driver opens after its initialisation: its devices, and libraries such as the JIT
 /// compiler.
 void allow_nvidia_files(int ruleset) {
-    for (const char* path : {"/usr", "/lib", "/lib64", "/opt", "/etc/ld.so.cache", "/proc", "/sys"}) {
+    for (const char* path :
+         {"/usr", "/lib", "/lib64", "/opt", "/etc/ld.so.cache", "/proc", "/sys"}) {
         allow_path(ruleset, path, kReadFiles);
     }
     glob_t found{};
@@ -80,55 +81,117 @@ bool confine_files(Gpu gpu) {
     return ::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0;
 }
 
-// --- system calls ---------------------------------------------------------------------------------
+// --- system calls
+// ---------------------------------------------------------------------------------
 
 /// What a program needs that computes, waits and talks through descriptors that it already has.
 constexpr int kEveryWorker[] = {
-    SCMP_SYS(read),          SCMP_SYS(write),           SCMP_SYS(readv),
-    SCMP_SYS(writev),        SCMP_SYS(pread64),         SCMP_SYS(pwrite64),
-    SCMP_SYS(close),         SCMP_SYS(close_range),     SCMP_SYS(fstat),
-    SCMP_SYS(lseek),         SCMP_SYS(munmap),          SCMP_SYS(mremap),
-    SCMP_SYS(madvise),       SCMP_SYS(mincore),         SCMP_SYS(msync),
-    SCMP_SYS(mlock),         SCMP_SYS(munlock),         SCMP_SYS(brk),
-    SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),  SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(rt_sigtimedwait), SCMP_SYS(sigaltstack),   SCMP_SYS(poll),
-    SCMP_SYS(ppoll),         SCMP_SYS(select),          SCMP_SYS(pselect6),
-    SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl),       SCMP_SYS(epoll_wait),
-    SCMP_SYS(epoll_pwait),   SCMP_SYS(eventfd2),        SCMP_SYS(pipe2),
-    SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(futex),
-    SCMP_SYS(sched_yield),   SCMP_SYS(sched_getaffinity), SCMP_SYS(sched_setaffinity),
-    SCMP_SYS(sched_getparam), SCMP_SYS(sched_getscheduler), SCMP_SYS(sched_get_priority_max),
-    SCMP_SYS(sched_get_priority_min), SCMP_SYS(getcpu), SCMP_SYS(getpid),
-    SCMP_SYS(gettid),        SCMP_SYS(getuid),          SCMP_SYS(geteuid),
-    SCMP_SYS(getgid),        SCMP_SYS(getegid),         SCMP_SYS(getppid),
-    SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres),    SCMP_SYS(clock_nanosleep),
-    SCMP_SYS(nanosleep),     SCMP_SYS(gettimeofday),    SCMP_SYS(time),
-    SCMP_SYS(exit),          SCMP_SYS(exit_group),      SCMP_SYS(tgkill),
-    SCMP_SYS(set_robust_list), SCMP_SYS(get_robust_list), SCMP_SYS(rseq),
-    SCMP_SYS(set_tid_address), SCMP_SYS(restart_syscall), SCMP_SYS(sendmsg),
-    SCMP_SYS(recvmsg),       SCMP_SYS(sendto),          SCMP_SYS(recvfrom),
-    SCMP_SYS(shutdown),      SCMP_SYS(getrandom),       SCMP_SYS(membarrier),
-    SCMP_SYS(memfd_create),  SCMP_SYS(ftruncate),       SCMP_SYS(fallocate),
-    SCMP_SYS(dup),           SCMP_SYS(fcntl),           SCMP_SYS(getrusage),
-    SCMP_SYS(sysinfo),       SCMP_SYS(uname),           SCMP_SYS(times),
+    SCMP_SYS(read),
+    SCMP_SYS(write),
+    SCMP_SYS(readv),
+    SCMP_SYS(writev),
+    SCMP_SYS(pread64),
+    SCMP_SYS(pwrite64),
+    SCMP_SYS(close),
+    SCMP_SYS(close_range),
+    SCMP_SYS(fstat),
+    SCMP_SYS(lseek),
+    SCMP_SYS(munmap),
+    SCMP_SYS(mremap),
+    SCMP_SYS(madvise),
+    SCMP_SYS(mincore),
+    SCMP_SYS(msync),
+    SCMP_SYS(mlock),
+    SCMP_SYS(munlock),
+    SCMP_SYS(brk),
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(rt_sigtimedwait),
+    SCMP_SYS(sigaltstack),
+    SCMP_SYS(poll),
+    SCMP_SYS(ppoll),
+    SCMP_SYS(select),
+    SCMP_SYS(pselect6),
+    SCMP_SYS(epoll_create1),
+    SCMP_SYS(epoll_ctl),
+    SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),
+    SCMP_SYS(eventfd2),
+    SCMP_SYS(pipe2),
+    SCMP_SYS(timerfd_create),
+    SCMP_SYS(timerfd_settime),
+    SCMP_SYS(futex),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(sched_setaffinity),
+    SCMP_SYS(sched_getparam),
+    SCMP_SYS(sched_getscheduler),
+    SCMP_SYS(sched_get_priority_max),
+    SCMP_SYS(sched_get_priority_min),
+    SCMP_SYS(getcpu),
+    SCMP_SYS(getpid),
+    SCMP_SYS(gettid),
+    SCMP_SYS(getuid),
+    SCMP_SYS(geteuid),
+    SCMP_SYS(getgid),
+    SCMP_SYS(getegid),
+    SCMP_SYS(getppid),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(clock_getres),
+    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(nanosleep),
+    SCMP_SYS(gettimeofday),
+    SCMP_SYS(time),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    SCMP_SYS(tgkill),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(get_robust_list),
+    SCMP_SYS(rseq),
+    SCMP_SYS(set_tid_address),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(sendto),
+    SCMP_SYS(recvfrom),
+    SCMP_SYS(shutdown),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(membarrier),
+    SCMP_SYS(memfd_create),
+    SCMP_SYS(ftruncate),
+    SCMP_SYS(fallocate),
+    SCMP_SYS(dup),
+    SCMP_SYS(fcntl),
+    SCMP_SYS(getrusage),
+    SCMP_SYS(sysinfo),
+    SCMP_SYS(uname),
+    SCMP_SYS(times),
 };
 
 /// What NVIDIA's driver needs besides. Which files is Landlock's and the file modes' business.
 constexpr int kNvidiaDriver[] = {
-    SCMP_SYS(ioctl),         SCMP_SYS(open),            SCMP_SYS(openat),
-    SCMP_SYS(stat),          SCMP_SYS(lstat),           SCMP_SYS(newfstatat),
-    SCMP_SYS(statx),         SCMP_SYS(statfs),          SCMP_SYS(fstatfs),
-    SCMP_SYS(access),        SCMP_SYS(faccessat),       SCMP_SYS(faccessat2),
-    SCMP_SYS(readlink),      SCMP_SYS(readlinkat),      SCMP_SYS(getdents64),
-    SCMP_SYS(getcwd),        SCMP_SYS(mmap),            SCMP_SYS(mprotect),
-    SCMP_SYS(mbind),         SCMP_SYS(get_mempolicy),   SCMP_SYS(set_mempolicy),
-    SCMP_SYS(sched_setscheduler), SCMP_SYS(getpriority), SCMP_SYS(setpriority),
-    SCMP_SYS(socketpair),    SCMP_SYS(getsockopt),      SCMP_SYS(setsockopt),
-    SCMP_SYS(getsockname),   SCMP_SYS(bind),            SCMP_SYS(listen),
-    SCMP_SYS(accept4),       SCMP_SYS(connect),         SCMP_SYS(getresuid),
-    SCMP_SYS(getresgid),     SCMP_SYS(capget),          SCMP_SYS(prlimit64),
-    SCMP_SYS(pipe),          SCMP_SYS(dup2),            SCMP_SYS(dup3),
-    SCMP_SYS(timer_create),  SCMP_SYS(timer_settime),   SCMP_SYS(timer_delete),
+    SCMP_SYS(ioctl),         SCMP_SYS(open),
+    SCMP_SYS(openat),        SCMP_SYS(stat),
+    SCMP_SYS(lstat),         SCMP_SYS(newfstatat),
+    SCMP_SYS(statx),         SCMP_SYS(statfs),
+    SCMP_SYS(fstatfs),       SCMP_SYS(access),
+    SCMP_SYS(faccessat),     SCMP_SYS(faccessat2),
+    SCMP_SYS(readlink),      SCMP_SYS(readlinkat),
+    SCMP_SYS(getdents64),    SCMP_SYS(getcwd),
+    SCMP_SYS(mmap),          SCMP_SYS(mprotect),
+    SCMP_SYS(mbind),         SCMP_SYS(get_mempolicy),
+    SCMP_SYS(set_mempolicy), SCMP_SYS(sched_setscheduler),
+    SCMP_SYS(getpriority),   SCMP_SYS(setpriority),
+    SCMP_SYS(socketpair),    SCMP_SYS(getsockopt),
+    SCMP_SYS(setsockopt),    SCMP_SYS(getsockname),
+    SCMP_SYS(bind),          SCMP_SYS(listen),
+    SCMP_SYS(accept4),       SCMP_SYS(connect),
+    SCMP_SYS(getresuid),     SCMP_SYS(getresgid),
+    SCMP_SYS(capget),        SCMP_SYS(prlimit64),
+    SCMP_SYS(pipe),          SCMP_SYS(dup2),
+    SCMP_SYS(dup3),          SCMP_SYS(timer_create),
+    SCMP_SYS(timer_settime), SCMP_SYS(timer_delete),
 };
 
 using Filter = std::unique_ptr<void, decltype(&seccomp_release)>;
@@ -161,7 +224,8 @@ bool fill(scmp_filter_ctx filter, Gpu gpu) {
     }
     // softgpu interprets: nothing in its process needs to become executable any more.
     good = allow_when(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) && good;
-    good = allow_when(filter, SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) && good;
+    good =
+        allow_when(filter, SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) && good;
     // prlimit64 to read (no new limit), as pthread_getattr_np does.
     return allow_when(filter, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0)) && good;
 }

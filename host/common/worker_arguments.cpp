@@ -42,7 +42,8 @@ std::optional<Gpu> gpu_from_name(std::string_view name) {
 }
 
 std::vector<std::string> WorkerArguments::to_strings() const {
-    std::vector<std::string> words{std::string(kGpu) + gpu_name(gpu), std::string(kDriver) + driver};
+    std::vector<std::string> words{std::string(kGpu) + gpu_name(gpu),
+                                   std::string(kDriver) + driver};
     if (probe) {
         words.emplace_back(kProbe);
         words.push_back(std::string(kOutputFd) + std::to_string(output_fd));

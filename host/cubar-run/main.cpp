@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// cubar-run: runs a CUDA program on a cubard of its own. Its output and exit code are the program's.
+// cubar-run: runs a CUDA program on a cubard of its own. Its output and exit code are the
+// program's.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -181,8 +182,9 @@ public:
             }
             char text[256];
             const ssize_t length = ::recv(socket_.get(), text, sizeof text, MSG_DONTWAIT);
-            if (length > 0 && std::string_view(text, static_cast<std::size_t>(length))
-                                      .find("READY=1") != std::string_view::npos) {
+            if (length > 0 &&
+                std::string_view(text, static_cast<std::size_t>(length)).find("READY=1") !=
+                    std::string_view::npos) {
                 // Nothing is left here that would keep cubard from removing the directory, should
                 // this process be killed.
                 ::unlink(path_.c_str());

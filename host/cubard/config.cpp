@@ -77,11 +77,13 @@ public:
             std::optional<std::uint64_t> size;
             if (const auto* text = node->as_string()) {
                 size = parse_bytes(text->get());
-            } else if (const auto* number = node->as_integer(); number != nullptr && number->get() > 0) {
+            } else if (const auto* number = node->as_integer();
+                       number != nullptr && number->get() > 0) {
                 size = static_cast<std::uint64_t>(number->get());
             }
             if (!size) {
-                fail(*node, quoted(key) + " must be a size such as \"4 GiB\", \"512 MiB\" or bytes");
+                fail(*node,
+                     quoted(key) + " must be a size such as \"4 GiB\", \"512 MiB\" or bytes");
             }
             value = *size;
         }
@@ -109,9 +111,9 @@ const toml::node& place(const toml::table& table, std::string_view key) {
 
 bool good_name(std::string_view name) {
     return name.size() <= 64 && std::ranges::all_of(name, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '-' || c == '_' || c == '.';
-    });
+               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_' || c == '.';
+           });
 }
 
 bool good_uuid(std::string_view name) {
@@ -136,7 +138,8 @@ void read_devices(const Reader& reader, const toml::table& table, VmConfig& vm) 
     for (const toml::node& entry : *list) {
         if (const auto* index = entry.as_integer(); index != nullptr && index->get() >= 0) {
             vm.devices.push_back(std::to_string(index->get()));
-        } else if (const auto* uuid = entry.as_string(); uuid != nullptr && good_uuid(uuid->get())) {
+        } else if (const auto* uuid = entry.as_string();
+                   uuid != nullptr && good_uuid(uuid->get())) {
             vm.devices.push_back(uuid->get());
         } else {
             reader.fail(entry, "a device is an index from 0, or \"GPU-…\" or \"MIG-…\"");
@@ -175,7 +178,8 @@ VmConfig read_vm(const Reader& reader, const toml::table& table) {
     vm.sessions = vm.channels;
     reader.integer(table, "sessions", 1, static_cast<std::int64_t>(kMaxChannels), vm.sessions);
     if (vm.sessions > vm.channels) {
-        reader.fail(place(table, "sessions"), "VM " + vm.name + " has fewer channels than sessions");
+        reader.fail(place(table, "sessions"),
+                    "VM " + vm.name + " has fewer channels than sessions");
     }
     reader.bytes(table, "memory", vm.memory_quota);
     reader.integer(table, "priority", -20, 19, vm.priority);
@@ -208,7 +212,8 @@ void read_host(const Reader& reader, const toml::table& table, Config& config) {
         {"systemd", StoreChoice::kSystemd},
         {"keeper", StoreChoice::kKeeper},
         {"none", StoreChoice::kNone}};
-    const auto* choice = std::ranges::find(kChoices, word, &std::pair<std::string_view, StoreChoice>::first);
+    const auto* choice =
+        std::ranges::find(kChoices, word, &std::pair<std::string_view, StoreChoice>::first);
     if (choice == std::end(kChoices)) {
         reader.fail(place(table, "descriptor_store"),
                     "'descriptor_store' must be auto, systemd, keeper or none");
@@ -231,7 +236,8 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
     }
     constexpr std::pair<std::string_view, unsigned> kUnits[] = {
         {"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
-    const auto* found = std::ranges::find(kUnits, unit, &std::pair<std::string_view, unsigned>::first);
+    const auto* found =
+        std::ranges::find(kUnits, unit, &std::pair<std::string_view, unsigned>::first);
     if (found == std::end(kUnits) || number == 0 || number > (~std::uint64_t{0} >> found->second)) {
         return std::nullopt;
     }
@@ -248,9 +254,8 @@ Config Config::parse(std::string_view text, std::string_view file_name) {
     try {
         root = toml::parse(text, file_name);
     } catch (const toml::parse_error& error) {
-        throw ConfigError(std::string(file_name) + ":" +
-                          std::to_string(error.source().begin.line) + ": " +
-                          std::string(error.description()));
+        throw ConfigError(std::string(file_name) + ":" + std::to_string(error.source().begin.line) +
+                          ": " + std::string(error.description()));
     }
     const Reader reader(file_name);
     Config config;

@@ -20,10 +20,10 @@ public:
 
 struct VmConfig {
     std::string name;
-    std::string socket;                ///< path: ivshmem for a VM, the local protocol if `local`
-    bool local = false;                ///< private instance (--local), no VM
+    std::string socket;  ///< path: ivshmem for a VM, the local protocol if `local`
+    bool local = false;  ///< private instance (--local), no VM
     std::uint32_t socket_mode = 0660;
-    std::string socket_group;          ///< empty: cubard's
+    std::string socket_group;  ///< empty: cubard's
     std::uint64_t bar_bytes = std::uint64_t{1} << 30;
     std::uint32_t channels = 16;
     std::uint32_t sessions = 16;       ///< at most so many at once

@@ -170,7 +170,8 @@ std::unique_ptr<DescriptorStore> open_descriptor_store(StoreChoice choice,
                                                        const std::string& runtime_directory,
                                                        const std::string& keeper_program) {
     // systemd 254 and newer set FDSTORE; our unit does for older ones.
-    const bool systemd = std::getenv("NOTIFY_SOCKET") != nullptr && std::getenv("FDSTORE") != nullptr;
+    const bool systemd =
+        std::getenv("NOTIFY_SOCKET") != nullptr && std::getenv("FDSTORE") != nullptr;
     switch (choice) {
         case StoreChoice::kNone:
             return std::make_unique<NoStore>();

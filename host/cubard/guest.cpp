@@ -28,8 +28,12 @@ transport::Descriptor new_doorbell() {
     return doorbell;
 }
 
-std::string doorbell_name(std::size_t number) { return "doorbell." + std::to_string(number); }
-std::string worker_name(std::uint32_t number) { return "worker." + std::to_string(number); }
+std::string doorbell_name(std::size_t number) {
+    return "doorbell." + std::to_string(number);
+}
+std::string worker_name(std::uint32_t number) {
+    return "worker." + std::to_string(number);
+}
 
 transport::Descriptor take(Kept& kept, const std::string& name) {
     const auto found = kept.find(name);
@@ -118,7 +122,8 @@ Guest::Guest(const VmConfig& config, WorkerSetting& setting, Ledger& ledger, con
                 setting_, session_name(number), std::move(pidfd->second),
                 WorkerProcess::Listener{
                     .on_message = [](const WorkerMessage&) {},
-                    .on_end = [this, number](const std::string& how) { on_worker_end(number, how); }});
+                    .on_end = [this,
+                               number](const std::string& how) { on_worker_end(number, how); }});
             channel.worker->kill();
         }
         set_dead(number, SessionError::kHostRestarted);
@@ -173,7 +178,8 @@ std::uint32_t Guest::session_count() const {
     return count;
 }
 
-// --- claims ---------------------------------------------------------------------------------------
+// --- claims
+// ---------------------------------------------------------------------------------------
 
 void Guest::on_doorbell() {
     std::uint64_t rings = 0;
@@ -329,7 +335,8 @@ void Guest::finish_release(std::uint32_t number) {
     }
 }
 
-// --- workers --------------------------------------------------------------------------------------
+// --- workers
+// --------------------------------------------------------------------------------------
 
 HostMessage answer_worker(Ledger& ledger, GranuleLedger& granules, SessionId session,
                           const WorkerMessage& message) {
@@ -412,7 +419,8 @@ void Guest::set_dead(std::uint32_t number, SessionError error) {
     memory_.wake_sleepers(number);
 }
 
-// --- ends -----------------------------------------------------------------------------------------
+// --- ends
+// -----------------------------------------------------------------------------------------
 
 void Guest::stop(SessionError error) {
     memory_.end_serving();

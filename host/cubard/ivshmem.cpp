@@ -55,8 +55,8 @@ IvshmemConnection::State IvshmemConnection::send() {
         const auto bytes = std::as_bytes(std::span(&message.number, 1)).subspan(message.sent);
         const int descriptor = message.descriptor.get();
         const bool attach = descriptor >= 0 && message.sent == 0;
-        const ssize_t sent =
-            send_packet(socket_.get(), bytes, attach ? std::span(&descriptor, 1) : std::span<const int>());
+        const ssize_t sent = send_packet(
+            socket_.get(), bytes, attach ? std::span(&descriptor, 1) : std::span<const int>());
         if (sent < 0) {
             return errno == EAGAIN || errno == EWOULDBLOCK ? State::kSending : State::kGone;
         }

@@ -28,9 +28,10 @@ public:
     IvshmemConnection(IvshmemConnection&&) = default;
     IvshmemConnection& operator=(IvshmemConnection&&) = default;
 
-    /// Queues the handshake. `doorbells`: cubard's, then each channel's. Descriptors are duplicated.
-    /// QEMU's own interrupt is an eventfd that nobody writes to: this protocol sends the guest no
-    /// interrupts, but a client without any is one that QEMU's `vectors=1` would wait for.
+    /// Queues the handshake. `doorbells`: cubard's, then each channel's. Descriptors are
+    /// duplicated. QEMU's own interrupt is an eventfd that nobody writes to: this protocol sends
+    /// the guest no interrupts, but a client without any is one that QEMU's `vectors=1` would wait
+    /// for.
     void queue_handshake(int memory, const std::vector<transport::Descriptor>& doorbells);
 
     /// Sends what the socket takes. kServed once all is sent.

@@ -66,7 +66,8 @@ private:
         transport::Descriptor next(::accept4(kListener, nullptr, nullptr, SOCK_CLOEXEC));
         ucred peer{};
         socklen_t size = sizeof peer;
-        const bool own = next && ::getsockopt(next.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+        const bool own = next &&
+                         ::getsockopt(next.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
                          (peer.uid == ::geteuid() || peer.uid == 0);
         // What an earlier cubard still said, and its end, come before its successor.
         pollfd earlier{client_.get(), POLLIN, 0};

@@ -17,9 +17,8 @@ Verdict Ledger::charge(SessionId session, std::uint32_t device, std::uint64_t by
         return Verdict::kNoDevice;
     }
     Device& place = devices_[device];
-    const std::uint64_t limit = place.limits.quota != 0
-                                    ? place.limits.quota
-                                    : std::numeric_limits<std::uint64_t>::max();
+    const std::uint64_t limit =
+        place.limits.quota != 0 ? place.limits.quota : std::numeric_limits<std::uint64_t>::max();
     if (bytes > limit - std::min(limit, place.used)) {
         return Verdict::kQuota;
     }

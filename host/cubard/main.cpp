@@ -63,7 +63,8 @@ VmConfig local_vm(const Options& options) {
     vm.channels = options.channels;
     vm.sessions = options.sessions;
     const auto bar = parse_bytes(options.bar);
-    if (!bar || !std::has_single_bit(*bar) || *bar > kMaxBarBytes || *bar < smallest_bar(vm.channels)) {
+    if (!bar || !std::has_single_bit(*bar) || *bar > kMaxBarBytes ||
+        *bar < smallest_bar(vm.channels)) {
         throw ConfigError("--bar: must be a power of two, at least " +
                           std::to_string(smallest_bar(vm.channels) >> 20) + " MiB for " +
                           std::to_string(vm.channels) + " channels");
@@ -212,16 +213,20 @@ int main(int count, char** arguments) {
     app.add_option("--gpu", options.gpu, "auto, soft, nvidia or null");
     app.add_option("--driver", options.driver, "path of the libcuda.so.1 that workers load");
     app.add_option("--worker", options.worker, "path of the worker program, if not the usual one");
-    auto* local = app.add_option("--local", options.local, "serve programs of this machine at this "
-                                                           "socket, without any configuration");
+    auto* local = app.add_option("--local", options.local,
+                                 "serve programs of this machine at this "
+                                 "socket, without any configuration");
     app.add_option("--bar", options.bar, "size of the memory")->needs(local)->capture_default_str();
     app.add_option("--channels", options.channels, "number of channels")
-        ->needs(local)->check(CLI::Range(1U, static_cast<unsigned>(cubar::kMaxChannels)));
+        ->needs(local)
+        ->check(CLI::Range(1U, static_cast<unsigned>(cubar::kMaxChannels)));
     app.add_option("--sessions", options.sessions, "sessions at once")
-        ->needs(local)->check(CLI::Range(1U, static_cast<unsigned>(cubar::kMaxChannels)));
+        ->needs(local)
+        ->check(CLI::Range(1U, static_cast<unsigned>(cubar::kMaxChannels)));
     app.add_option("--memory", options.memory, "quota of GPU memory")->needs(local);
     app.add_flag("--remove-directory", options.remove_directory,
-                 "at the end, remove the directory that the socket was in")->needs(local);
+                 "at the end, remove the directory that the socket was in")
+        ->needs(local);
     CLI11_PARSE(app, count, arguments);
     set_up_log();
     raise_descriptor_limit();

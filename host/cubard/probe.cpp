@@ -72,8 +72,8 @@ std::optional<Facts> decode_facts(std::span<const std::byte> bytes) {
         return std::nullopt;
     }
     for (const DeviceFacts& device : std::span(facts.device, facts.device_count)) {
-        const bool flags_good =
-            std::ranges::all_of(device.attribute_known, [](std::uint8_t known) { return known <= 1; });
+        const bool flags_good = std::ranges::all_of(device.attribute_known,
+                                                    [](std::uint8_t known) { return known <= 1; });
         if (!terminated(device.name) || device.total_bytes == 0 || !flags_good) {
             return std::nullopt;
         }
@@ -95,8 +95,7 @@ std::string printable(std::string_view text) {
 }
 
 ProbeResult probe_driver(const WorkerProgram& program, const Isolation& isolation,
-                         const std::vector<std::string>& devices,
-                         std::chrono::milliseconds limit) {
+                         const std::vector<std::string>& devices, std::chrono::milliseconds limit) {
     Pipe facts = make_pipe();
     Pipe output = make_pipe();
     const Child child = spawn_worker(program, isolation,
@@ -147,7 +146,8 @@ ProbeResult probe_driver(const WorkerProgram& program, const Isolation& isolatio
 Places Places::find() {
     namespace fs = std::filesystem;
     const fs::path own = fs::read_symlink("/proc/self/exe");
-    // The build tree has host/cubard/cubard; an installation has bin or sbin, with lib/cubar beside.
+    // The build tree has host/cubard/cubard; an installation has bin or sbin, with lib/cubar
+    // beside.
     const fs::path build = own.parent_path().parent_path().parent_path();
     if (fs::exists(build / "host" / "cubard" / own.filename())) {
         return {build / "host/worker/cubar-worker", build / "host/cubard/cubar-keeper",

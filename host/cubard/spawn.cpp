@@ -32,7 +32,7 @@ struct Namespace {
     const char* name;
 };
 constexpr Namespace kNamespaces[] = {
-    {CLONE_NEWNS, "mount namespace"}, {CLONE_NEWPID, "pid namespace"},
+    {CLONE_NEWNS, "mount namespace"},    {CLONE_NEWPID, "pid namespace"},
     {CLONE_NEWNET, "network namespace"}, {CLONE_NEWIPC, "ipc namespace"},
     {CLONE_NEWUTS, "uts namespace"},
 };
@@ -210,10 +210,10 @@ Isolation find_isolation(const WorkerProgram& program) {
     }
     const bool driver_is_path = program.driver.find('/') != std::string::npos;
     result.own_uid = root && try_in_child(0, [&] {
-        return become(program.first_uid, program.group) &&
-               ::access(program.path.c_str(), X_OK) == 0 &&
-               (!driver_is_path || ::access(program.driver.c_str(), R_OK) == 0);
-    });
+                         return become(program.first_uid, program.group) &&
+                                ::access(program.path.c_str(), X_OK) == 0 &&
+                                (!driver_is_path || ::access(program.driver.c_str(), R_OK) == 0);
+                     });
     if (!result.own_uid) {
         result.missing.emplace_back(root ? "own uid (another user cannot reach the program)"
                                          : "own uid (cubard is not root)");

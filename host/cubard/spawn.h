@@ -18,17 +18,17 @@ namespace cubar::host {
 
 /// What this machine lets cubard do for a worker; found out once, by trying.
 struct Isolation {
-    std::uint64_t namespaces = 0;  ///< CLONE_NEW…
-    bool own_uid = false;          ///< each worker has a user id of its own
+    std::uint64_t namespaces = 0;      ///< CLONE_NEW…
+    bool own_uid = false;              ///< each worker has a user id of its own
     std::vector<std::string> missing;  ///< in words, for the log
 };
 
 struct WorkerProgram {
-    std::string path;          ///< of cubar-worker
+    std::string path;  ///< of cubar-worker
     Gpu gpu = Gpu::kSoft;
     std::string driver;
     std::uint32_t first_uid = 0;
-    gid_t group = 0;           ///< 0: the worker's own
+    gid_t group = 0;  ///< 0: the worker's own
 };
 
 /// Tries out what is possible for this program as this user.

@@ -62,8 +62,8 @@ Vm::Vm(const VmConfig& config, WorkerSetting& setting, const Facts& facts, Descr
     if (config_.local) {
         guest_ = std::make_unique<Guest>(config_, setting_, ledger_, facts_);
     }
-    listener_watch_ = setting_.loop.watch(listener_.get(), EPOLLIN,
-                                          [this](std::uint32_t) { on_connection(); });
+    listener_watch_ =
+        setting_.loop.watch(listener_.get(), EPOLLIN, [this](std::uint32_t) { on_connection(); });
     spdlog::info("{}: served at {}", config_.name, config_.socket);
 }
 
@@ -109,7 +109,8 @@ void Vm::on_connection() {
     }
 }
 
-// --- QEMU -----------------------------------------------------------------------------------------
+// --- QEMU
+// -----------------------------------------------------------------------------------------
 
 void Vm::serve_qemu(transport::Descriptor socket) {
     if (qemu_ && qemu_->receive() == IvshmemConnection::State::kGone) {
@@ -151,9 +152,9 @@ void Vm::on_qemu(std::uint32_t events) {
         state = qemu_->receive();
     }
     if (state == State::kGone) {
-        spdlog::info("{}: {}", config_.name,
-                     qemu_->spoke() ? "the client talks, so it is no QEMU; disconnected"
-                                    : "QEMU has ended");
+        spdlog::info(
+            "{}: {}", config_.name,
+            qemu_->spoke() ? "the client talks, so it is no QEMU; disconnected" : "QEMU has ended");
         end_guest();
     }
 }
@@ -172,7 +173,8 @@ void Vm::end_guest() {
     });
 }
 
-// --- local clients --------------------------------------------------------------------------------
+// --- local clients
+// --------------------------------------------------------------------------------
 
 void Vm::serve_local(transport::Descriptor socket) {
     std::vector<int> descriptors{guest_->memory()};

@@ -178,7 +178,9 @@ void WorkerProcess::assign(const Assignment& assignment, int memory, int doorbel
     send(message, descriptors);
 }
 
-void WorkerProcess::answer(const HostMessage& message) { send(message, {}); }
+void WorkerProcess::answer(const HostMessage& message) {
+    send(message, {});
+}
 
 void WorkerProcess::release() {
     if (!control_) {

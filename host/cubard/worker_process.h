@@ -30,8 +30,8 @@ struct WorkerSetting {
     UidSlots uids;
 };
 
-/// A worker's process and what it says. Killed, and waited for by nobody, when this goes; so it goes
-/// only after on_end, or with cubard.
+/// A worker's process and what it says. Killed, and waited for by nobody, when this goes; so it
+/// goes only after on_end, or with cubard.
 class WorkerProcess {
 public:
     struct Listener {
@@ -41,8 +41,8 @@ public:
     };
 
     /// Starts one. Throws std::system_error.
-    WorkerProcess(WorkerSetting& setting, std::string name,
-                  const std::vector<std::string>& devices, int priority, Listener listener);
+    WorkerProcess(WorkerSetting& setting, std::string name, const std::vector<std::string>& devices,
+                  int priority, Listener listener);
     /// One that an earlier cubard started: it can only be killed and awaited.
     WorkerProcess(WorkerSetting& setting, std::string name, transport::Descriptor pidfd,
                   Listener listener);

@@ -149,8 +149,7 @@ int serve(const WorkerArguments& arguments) {
     }
 
     OutputCapture output;
-    Session session(
-        {driver, channel, control, arena, output, arguments.gpu != Gpu::kNvidia});
+    Session session({driver, channel, control, arena, output, arguments.gpu != Gpu::kNvidia});
     const SandboxReport sandbox = enter_sandbox(arguments.gpu);
     for (const std::string& missing : sandbox.missing) {
         CUBAR_LOG(kWarn, "this machine does not confine workers by %s", missing.c_str());

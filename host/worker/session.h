@@ -41,8 +41,8 @@ public:
         ControlClient& control;
         ArenaView& arena;
         OutputCapture& output;
-        /// The driver counts this process's memory alone, as softgpu does: what other sessions of the
-        /// VM hold is then the ledger's to know.
+        /// The driver counts this process's memory alone, as softgpu does: what other sessions of
+        /// the VM hold is then the ledger's to know.
         bool counts_own_memory_only = false;
     };
     explicit Session(const Parts& parts);

@@ -21,10 +21,10 @@ enum class Kind : std::uint8_t {
 /// A typed name for an object of one session: it crosses the channel where a pointer must not.
 ///
 /// The host makes it (the index of a slot in its table of that kind, and the slot's generation, so
-/// that a handle which outlived its object is told from the slot's next tenant). The guest hands the
-/// same 64 bits to the application as CUstream, CUevent and so on, and indexes its own mirror with
-/// them; nobody ever dereferences one. A kind is never 0, so a handle is never null, nor one of
-/// CUDA's small special values (CU_STREAM_LEGACY and its like).
+/// that a handle which outlived its object is told from the slot's next tenant). The guest hands
+/// the same 64 bits to the application as CUstream, CUevent and so on, and indexes its own mirror
+/// with them; nobody ever dereferences one. A kind is never 0, so a handle is never null, nor one
+/// of CUDA's small special values (CU_STREAM_LEGACY and its like).
 class AnyHandle {
 public:
     static constexpr unsigned kKindShift = 56;

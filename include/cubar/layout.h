@@ -55,7 +55,8 @@ struct Header {
     std::uint64_t arena_bytes;
     std::uint8_t reserved[kLineBytes * 2 - 88];
 
-    /// Changes whenever a cubard begins to serve this memory: sessions of an earlier epoch are over.
+    /// Changes whenever a cubard begins to serve this memory: sessions of an earlier epoch are
+    /// over.
     alignas(kLineBytes) Shared<std::uint64_t> epoch;
     /// HostState. Set by cubard (release); pairs with the guest's acquire load when it opens the
     /// device.
@@ -112,8 +113,8 @@ struct alignas(kLineBytes) ReplySlot {
     /// 1 while the guest sleeps on `state`. Guest: store 1, full barrier, load state. Worker: store
     /// kDone, full barrier, load sleeping; 1 means wake (local device only: a VM polls).
     Shared<std::uint32_t> sleeping;
-    std::uint32_t result;  ///< CUresult of the call
-    std::uint32_t bytes;   ///< of the body; more than kInlineReplyBytes: it is in the long reply
+    std::uint32_t result;    ///< CUresult of the call
+    std::uint32_t bytes;     ///< of the body; more than kInlineReplyBytes: it is in the long reply
     std::uint64_t position;  ///< end of the record that this answers
     std::byte body[kInlineReplyBytes];
 };
@@ -121,9 +122,9 @@ static_assert(sizeof(ReplySlot) == kLineBytes);
 
 /// The control pages of a channel.
 struct ChannelControl {
-    /// End of the last complete record. Guest: release store after the record's bytes (and SFENCE on
-    /// write-combined memory); pairs with the worker's acquire load in ring consumer. A full barrier
-    /// follows it, before the guest loads `worker_sleeping`.
+    /// End of the last complete record. Guest: release store after the record's bytes (and SFENCE
+    /// on write-combined memory); pairs with the worker's acquire load in ring consumer. A full
+    /// barrier follows it, before the guest loads `worker_sleeping`.
     alignas(kLineBytes) Shared<std::uint64_t> tail;
     /// Position up to which the worker has issued records to the driver: their bytes may be
     /// overwritten. Worker: release; pairs with the guest's acquire load when the ring looks full.
@@ -154,7 +155,7 @@ struct ChannelControl {
     alignas(kLineBytes) Shared<std::uint32_t> session_state;
     Shared<std::uint32_t> session_error;
     Shared<std::uint64_t> session_id;
-    Shared<std::uint64_t> session_epoch;  ///< Header::epoch under which it was accepted
+    Shared<std::uint64_t> session_epoch;   ///< Header::epoch under which it was accepted
     Shared<std::uint64_t> claim_answered;  ///< `claim_number` that session_state speaks of
 
     /// The guest's side of the claim. claim_number is stored last (release), then the doorbell.
@@ -163,7 +164,7 @@ struct ChannelControl {
     alignas(kLineBytes) Shared<std::uint64_t> claim_number;
     Shared<std::uint32_t> claim_request;  ///< ClaimRequest
     Shared<std::uint32_t> protocol_version;
-    Shared<std::uint64_t> boot_id[2];  ///< of the guest kernel: a reboot frees what was claimed
+    Shared<std::uint64_t> boot_id[2];     ///< of the guest kernel: a reboot frees what was claimed
     Shared<std::uint64_t> arena_address;  ///< virtual address at which both sides map the arena
     Shared<std::uint32_t> pid;            ///< in the guest; for people
     /// Which lock file the claimer locked (device and inode of its file system): who sees another

@@ -18,8 +18,10 @@ constexpr bool ends_context(CUresult error) {
         case CUDA_ERROR_INVALID_ADDRESS_SPACE:
         case CUDA_ERROR_INVALID_PC:
         case CUDA_ERROR_LAUNCH_FAILED:
-        case CUDA_ERROR_ECC_UNCORRECTABLE: return true;
-        default: return false;
+        case CUDA_ERROR_ECC_UNCORRECTABLE:
+            return true;
+        default:
+            return false;
     }
 }
 

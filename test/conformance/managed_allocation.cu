@@ -26,7 +26,8 @@ int main() {
         values[round] += 1.0f;
     }
     int wrong = 0;
-    for (int index = 3; index < kCount; ++index) wrong += values[index] != 8.0f * static_cast<float>(index);
+    for (int index = 3; index < kCount; ++index)
+        wrong += values[index] != 8.0f * static_cast<float>(index);
     std::printf("wrong: %d, first three: %g %g %g\n", wrong, values[0], values[1], values[2]);
     CUDA(cudaMemset(values, 0, 64));
     CUDA(cudaDeviceSynchronize());

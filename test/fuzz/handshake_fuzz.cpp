@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a worker, a probe and a keeper's peer may send: a stream of packets from three sessions, each
-// answered by the ledgers, whose sums must hold whatever was asked.
-// Sources: host/cubard/{guest,ledger,probe,packet,shared_memory,spawn,worker_process,event_loop}.cpp
+// What a worker, a probe and a keeper's peer may send: a stream of packets from three sessions,
+// each answered by the ledgers, whose sums must hold whatever was asked. Sources:
+// host/cubard/{guest,ledger,probe,packet,shared_memory,spawn,worker_process,event_loop}.cpp
 // (cubard's library); libraries: libspdlog, libseccomp.
 #include <algorithm>
 #include <cstddef>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The ivshmem server against a client that does as the input says: reads in pieces, talks, hangs up.
-// What it does read must be a prefix of the one right handshake.
-// Sources: host/cubard/ivshmem.cpp host/cubard/packet.cpp.
+// The ivshmem server against a client that does as the input says: reads in pieces, talks, hangs
+// up. What it does read must be a prefix of the one right handshake. Sources:
+// host/cubard/ivshmem.cpp host/cubard/packet.cpp.
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>

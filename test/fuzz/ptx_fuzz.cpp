@@ -18,20 +18,29 @@ void require(bool condition) {
 void check_operand(const ptx::Module& module, const ptx::Body& body, const ptx::Operand& operand) {
     using Kind = ptx::OperandKind;
     switch (operand.kind) {
-        case Kind::kRegister: require(operand.index < body.registers.size()); break;
-        case Kind::kFunction: require(operand.index < module.functions.size()); break;
+        case Kind::kRegister:
+            require(operand.index < body.registers.size());
+            break;
+        case Kind::kFunction:
+            require(operand.index < module.functions.size());
+            break;
         case Kind::kLabel:
             require(operand.index < body.labels.size());
             require(body.labels[operand.index].target <= body.code.size());
             break;
-        case Kind::kTargets: require(operand.index < body.targets.size()); break;
-        case Kind::kPrototype: require(operand.index < body.prototypes.size()); break;
+        case Kind::kTargets:
+            require(operand.index < body.targets.size());
+            break;
+        case Kind::kPrototype:
+            require(operand.index < body.prototypes.size());
+            break;
         case Kind::kAddress:
             if (operand.base == ptx::AddressBase::kRegister) {
                 require(operand.index < body.registers.size());
             }
             break;
-        default: break;
+        default:
+            break;
     }
     for (const ptx::Operand& element : operand.elements) check_operand(module, body, element);
 }

@@ -123,12 +123,11 @@ void add_integer_cases(Cases& cases) {
            {kS32});
     binary(cases, "sub.sat", [](const auto& type, Wide a, Wide b) { return clamp(type, a - b); },
            {kS32});
-    ternary(cases, "mad.lo",
-            [](const auto&, Wide a, Wide b, Wide c) {
-                // 64-bit operands may need a bit more than 128, of which the low 64 are compared.
-                __extension__ typedef unsigned __int128 Bits;
-                return static_cast<Wide>(static_cast<Bits>(multiply(a, b)) + static_cast<Bits>(c));
-            });
+    ternary(cases, "mad.lo", [](const auto&, Wide a, Wide b, Wide c) {
+        // 64-bit operands may need a bit more than 128, of which the low 64 are compared.
+        __extension__ typedef unsigned __int128 Bits;
+        return static_cast<Wide>(static_cast<Bits>(multiply(a, b)) + static_cast<Bits>(c));
+    });
     ternary(cases, "mad.hi", [](const auto& type, Wide a, Wide b, Wide c) {
         return high(type, multiply(a, b)) + c;
     });

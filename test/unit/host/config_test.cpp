@@ -53,7 +53,8 @@ TEST_CASE("each mistake is named with file and line") {
         {"[host]\ngpus = 1\n" + vm(""), "cubard.toml:2: unknown key 'gpus' in [host]"},
         {"[host]\ngpu = \"best\"\n" + vm(""), "cubard.toml:2: 'gpu' must be auto"},
         {"[host]\ngpu = 3\n" + vm(""), "cubard.toml:2: 'gpu' must be a string"},
-        {"[host]\ndriver = \"libcuda.so\"\n" + vm(""), "cubard.toml:2: 'driver' must be an absolute"},
+        {"[host]\ndriver = \"libcuda.so\"\n" + vm(""),
+         "cubard.toml:2: 'driver' must be an absolute"},
         {"host = 1\n" + vm(""), "cubard.toml:1: 'host' must be a table"},
         {"[workers]\nfirst_uid = 0\n" + vm(""), "cubard.toml:2: 'first_uid' must be an integer"},
         {"", "cubard.toml: no [[vm]]"},
@@ -65,8 +66,9 @@ TEST_CASE("each mistake is named with file and line") {
         {"[[vm]]\nname = \"a\"\nsocket = \"/" + std::string(120, 'x') + "\"\n",
          "cubard.toml:3: 'socket' is longer"},
         {vm("bar = \"3 MiB\""), "cubard.toml:4: 'bar' must be a power of two"},
-        {vm("bar = \"32 MiB\""), "cubard.toml:4: 'bar' of 32 MiB is too small for 16 channels: at "
-                                 "least 64 MiB"},
+        {vm("bar = \"32 MiB\""),
+         "cubard.toml:4: 'bar' of 32 MiB is too small for 16 channels: at "
+         "least 64 MiB"},
         {vm("bar = \"big\""), "cubard.toml:4: 'bar' must be a size"},
         {vm("channels = 65"), "cubard.toml:4: 'channels' must be an integer from 1 to 64"},
         {vm("channels = 4\nsessions = 5"), "cubard.toml:5: VM a has fewer channels than sessions"},

@@ -31,7 +31,9 @@ int confined(Gpu gpu, const std::function<int()>& body) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-int refused(long result) { return result < 0 && (errno == EPERM || errno == EACCES) ? 0 : 1; }
+int refused(long result) {
+    return result < 0 && (errno == EPERM || errno == EACCES) ? 0 : 1;
+}
 
 TEST_CASE("without the sandbox the same calls succeed") {
     const int fd = ::open("/etc/passwd", O_RDONLY);
@@ -52,7 +54,8 @@ TEST_CASE("a confined worker reaches nothing that is not its own") {
               char* words[] = {name, nullptr};
               return refused(::execv(name, words));
           }) == 0);
-    CHECK(confined(gpu, [] { return refused(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr)); }) == 0);
+    CHECK(confined(gpu, [] { return refused(::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr)); }) ==
+          0);
     CHECK(confined(gpu, [] { return refused(::socket(AF_INET, SOCK_STREAM, 0)); }) == 0);
     CHECK(confined(gpu, [] { return refused(::socket(AF_INET6, SOCK_DGRAM, 0)); }) == 0);
     CHECK(confined(gpu, [] { return refused(::fork()); }) == 0);
@@ -71,10 +74,11 @@ TEST_CASE("a confined worker can do its work") {
               return place != MAP_FAILED && ::mprotect(place, 4096, PROT_READ) == 0 ? 0 : 1;
           }) == 0);
     CHECK(confined(Gpu::kSoft, [] {
-              return refused(reinterpret_cast<long>(
-                  ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
+              return refused(reinterpret_cast<long>(::mmap(nullptr, 4096, PROT_READ | PROT_EXEC,
+                                                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
           }) == 0);
-    CHECK(confined(Gpu::kNvidia, [] { return ::open("/proc/version", O_RDONLY) >= 0 ? 0 : 1; }) == 0);
+    CHECK(confined(Gpu::kNvidia, [] { return ::open("/proc/version", O_RDONLY) >= 0 ? 0 : 1; }) ==
+          0);
 }
 
 TEST_CASE("the arguments of a worker survive the way") {

@@ -76,7 +76,8 @@ def main():
             failed = demonstrate(guest, build)
             say("What cubard saw:")
             cubard.stop()
-            show(cubard.tail(30))
+            show("\n".join(line for line in cubard.tail(200).splitlines()
+                           if "launches" in line or "worker:" not in line))
         finally:
             guest.stop()
             cubard.stop()

@@ -204,6 +204,12 @@ bool allow(scmp_filter_ctx filter, std::span<const int> calls) {
     return good;
 }
 
+/// A condition on an argument of a call. (libseccomp's macros for it are C.)
+scmp_arg_cmp argument(unsigned number, scmp_compare how, std::uint64_t value,
+                      std::uint64_t other = 0) {
+    return {number, how, value, other};
+}
+
 bool allow_when(scmp_filter_ctx filter, int call, scmp_arg_cmp condition) {
     return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &condition) == 0;
 }
@@ -213,21 +219,24 @@ bool fill(scmp_filter_ctx filter, Gpu gpu) {
     // Threads, but no processes. clone3 hides its flags behind a pointer: without it glibc falls
     // back to clone.
     good = allow_when(filter, SCMP_SYS(clone),
-                      SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)) &&
+                      argument(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)) &&
            seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0 && good;
-    for (const std::uint64_t what : {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_SET_TIMERSLACK}) {
-        good = allow_when(filter, SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, what)) && good;
+    for (const int what : {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_SET_TIMERSLACK}) {
+        good = allow_when(filter, SCMP_SYS(prctl),
+                          argument(0, SCMP_CMP_EQ, static_cast<unsigned>(what))) &&
+               good;
     }
     if (gpu == Gpu::kNvidia) {
         return allow(filter, kNvidiaDriver) &&
-               allow_when(filter, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX)) && good;
+               allow_when(filter, SCMP_SYS(socket), argument(0, SCMP_CMP_EQ, AF_UNIX)) && good;
     }
     // softgpu interprets: nothing in its process needs to become executable any more.
-    good = allow_when(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) && good;
     good =
-        allow_when(filter, SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) && good;
+        allow_when(filter, SCMP_SYS(mmap), argument(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) && good;
+    good = allow_when(filter, SCMP_SYS(mprotect), argument(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)) &&
+           good;
     // prlimit64 to read (no new limit), as pthread_getattr_np does.
-    return allow_when(filter, SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0)) && good;
+    return allow_when(filter, SCMP_SYS(prlimit64), argument(2, SCMP_CMP_EQ, 0)) && good;
 }
 
 bool confine_calls(Gpu gpu) {

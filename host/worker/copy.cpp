@@ -63,6 +63,7 @@ CUresult handle_copy_in(Session& session, const transport::Record& record,
     if (source.empty()) return CUDA_ERROR_INVALID_VALUE;
     CUBAR_TRY(ask(session.driver().cuMemcpyHtoDAsync_v2, request.destination, source.data(),
                   source.size(), stream));
+    session.work.count_copy(request.bytes);
     return session.write_staging_fence(request.fence, record, stream);
 }
 
@@ -75,6 +76,7 @@ CUresult handle_copy_out(Session& session, const transport::Record& record,
     if (destination.empty()) return CUDA_ERROR_INVALID_VALUE;
     CUBAR_TRY(ask(session.driver().cuMemcpyDtoHAsync_v2, destination.data(), request.source,
                   destination.size(), stream));
+    session.work.count_copy(request.bytes);
     return session.write_staging_fence(request.fence, record, stream);
 }
 
@@ -83,6 +85,7 @@ CUresult handle_copy_inline(Session& session, const transport::Record& record,
                             std::span<const std::byte> payload, wire::copy_inline::Reply&) {
     CUstream stream = nullptr;
     CUBAR_TRY(session.resolve(StreamHandle(record.header().stream), stream));
+    session.work.count_copy(payload.size());
     // From the record's private copy, which is pageable: the driver has read it when this returns.
     return ask(session.driver().cuMemcpyHtoDAsync_v2, request.destination, payload.data(),
                payload.size(), stream);
@@ -117,6 +120,7 @@ CUresult handle_copy_3d(Session& session, const transport::Record& record,
     copy.Height = request.height;
     copy.Depth = request.depth;
     CUBAR_TRY(ask(session.driver().cuMemcpy3DAsync_v2, &copy, stream));
+    session.work.count_copy(request.width_bytes * request.height * request.depth);
     return session.write_staging_fence(request.fence, record, stream);
 }
 

@@ -67,6 +67,7 @@ CUresult handle_cuLaunchKernel(Session& session, const transport::Record& record
     if (!enough(callee, payload)) return CUDA_ERROR_INVALID_VALUE;
     CUstream stream = nullptr;
     CUBAR_TRY(session.resolve(StreamHandle(record.header().stream), stream));
+    session.work.count_launch();
     Extra extra(payload);
     const auto& grid = request.grid;
     const auto& block = request.block;
@@ -89,6 +90,7 @@ CUresult handle_cuLaunchKernelEx(Session& session, const transport::Record& reco
     if (request.parameter_bytes > rest.size()) return CUDA_ERROR_INVALID_VALUE;
     const auto parameters = rest.first(request.parameter_bytes);
     if (!enough(callee, parameters)) return CUDA_ERROR_INVALID_VALUE;
+    session.work.count_launch();
     Extra extra(parameters);
     CUlaunchConfig config{};
     config.gridDimX = request.grid[0];

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -95,7 +96,14 @@ void say_dead(Channel& channel, SessionError reason) {
 
 /// cubard has ended, or wants this worker to. If it is gone without a word, the session is still
 /// ready; otherwise it has said what became of it.
-[[noreturn]] void end(Channel& channel) {
+[[noreturn]] void end(Channel& channel, const Session* session) {
+    if (session != nullptr) {
+        // cubard writes it into its log, with the session's name.
+        dprintf(STDERR_FILENO, "%llu launches, %llu copies of guest memory, %llu bytes\n",
+                static_cast<unsigned long long>(session->work.launches.load()),
+                static_cast<unsigned long long>(session->work.copies.load()),
+                static_cast<unsigned long long>(session->work.copied_bytes.load()));
+    }
     const auto state = channel.control.session_state.load(std::memory_order_acquire);
     if (state == static_cast<std::uint32_t>(SessionState::kReady)) {
         say_dead(channel, SessionError::kHostRestarted);
@@ -132,7 +140,8 @@ int serve(const WorkerArguments& arguments) {
         return complain(std::string("mapping the channel: ") + strerror(errno));
     Channel& channel = *static_cast<Channel*>(memory);
     // Whatever the other threads are stuck in, the worker ends when cubard says so, or ends itself.
-    control.start([&channel] { end(channel); });
+    std::atomic<const Session*> serving{nullptr};
+    control.start([&channel, &serving] { end(channel, serving.load(std::memory_order_acquire)); });
 
     OffloadPool offload;
     Pulse pulse(channel.control, [&] { return offload.running() != 0; });
@@ -150,6 +159,7 @@ int serve(const WorkerArguments& arguments) {
 
     OutputCapture output;
     Session session({driver, channel, control, arena, output, arguments.gpu != Gpu::kNvidia});
+    serving.store(&session, std::memory_order_release);
     const SandboxReport sandbox = enter_sandbox(arguments.gpu);
     for (const std::string& missing : sandbox.missing) {
         CUBAR_LOG(kWarn, "this machine does not confine workers by %s", missing.c_str());

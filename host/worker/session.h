@@ -58,6 +58,20 @@ public:
     Allocations& allocations() { return allocations_; }
     ImageStore& images() { return images_; }
 
+    /// What was issued to the driver, for the line that cubard logs when the session ends.
+    struct Work {
+        std::atomic<std::uint64_t> launches{0};
+        std::atomic<std::uint64_t> copies{0};
+        std::atomic<std::uint64_t> copied_bytes{0};
+
+        void count_launch() { launches.fetch_add(1, std::memory_order_relaxed); }
+        void count_copy(std::uint64_t bytes) {
+            copies.fetch_add(1, std::memory_order_relaxed);
+            copied_bytes.fetch_add(bytes, std::memory_order_relaxed);
+        }
+    };
+    Work work;
+
     HandleTable<Kind::kContext, ContextObject> contexts;
     HandleTable<Kind::kStream, StreamObject> streams;
     HandleTable<Kind::kEvent, EventObject> events;

@@ -38,7 +38,7 @@ CUresult guarded(const char* function, Body body) noexcept {
         }
     } catch (const Error& error) {
         if (error.code() != CUDA_ERROR_NOT_READY)
-            CUBAR_LOG(kWarn, "softgpu: %s: error %d: %s", function,
+            CUBAR_LOG(kInfo, "softgpu: %s: error %d: %s", function,
                       static_cast<int>(error.code()), error.reason());
         return error.code();
     } catch (const std::bad_alloc&) {

@@ -27,23 +27,31 @@ float out(float r) {
     return kFtz ? flush(r) : r;
 }
 
-// 2^a by range reduction to [-1/2, 1/2] and the series of exp in double: relative error below 2^-30
+// In one rounding where that is cheap: the functions below have bits to spare.
+inline double multiply_add(double a, double b, double c) {
+#ifdef __FMA__
+    return __builtin_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+// 2^a by range reduction to [-1/2, 1/2] and the series of exp in double: relative error below 2^-27
 // before the one rounding to float.
-float power_of_two(float a) {
+[[gnu::always_inline]] inline float power_of_two(float a) {
     constexpr double kRound = 0x1.8p52;
     const double clamped = a > 160.0f ? 160.0 : a < -160.0f ? -160.0 : double(a);
     const double shifted = clamped + kRound;
     const double whole = shifted - kRound;
     const double x = (clamped - whole) * 0x1.62e42fefa39efp-1;
-    double series = 1.0 / 40320;
-    series = series * x + 1.0 / 5040;
-    series = series * x + 1.0 / 720;
-    series = series * x + 1.0 / 120;
-    series = series * x + 1.0 / 24;
-    series = series * x + 1.0 / 6;
-    series = series * x + 0.5;
-    series = series * x + 1.0;
-    series = series * x + 1.0;
+    double series = 1.0 / 5040;
+    series = multiply_add(series, x, 1.0 / 720);
+    series = multiply_add(series, x, 1.0 / 120);
+    series = multiply_add(series, x, 1.0 / 24);
+    series = multiply_add(series, x, 1.0 / 6);
+    series = multiply_add(series, x, 0.5);
+    series = multiply_add(series, x, 1.0);
+    series = multiply_add(series, x, 1.0);
     const uint64_t exponent = (bits_of(shifted) & 0xfff) << 52;
     const double result = as_double(bits_of(series) + exponent);
     return a != a ? a : float(result);

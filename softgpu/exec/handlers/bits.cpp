@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Logic, shifts, bit fields and byte permutation.
-#include "softgpu/exec/handlers/lanes.h"
+#include "softgpu/exec/handlers/vector.h"
 
 namespace cubar::softgpu::exec::CUBAR_VARIANT {
 namespace {
@@ -283,6 +283,52 @@ constexpr uint16_t kEdgeLeft[4] = {0x3210, 0x3211, 0x3222, 0x3333};
 constexpr uint16_t kEdgeRight[4] = {0x0000, 0x1110, 0x2210, 0x3210};
 constexpr uint16_t kReplicate16[4] = {0x1010, 0x3232, 0x1010, 0x3232};
 
+#ifdef __AVX2__
+// permute() for eight lanes.
+__m256i permute_eight(__m256i a, __m256i b, __m256i selector) {
+    // Each nibble of the selector in a byte of its own.
+    __m256i nibble = _mm256_and_si256(selector, _mm256_set1_epi32(0xffff));
+    nibble = _mm256_and_si256(_mm256_or_si256(nibble, _mm256_slli_epi32(nibble, 8)),
+                              _mm256_set1_epi32(0x00ff00ff));
+    nibble = _mm256_and_si256(_mm256_or_si256(nibble, _mm256_slli_epi32(nibble, 4)),
+                              _mm256_set1_epi32(0x0f0f0f0f));
+    const __m256i lane_base = _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c,
+                                                0, 0x04040404, 0x08080808, 0x0c0c0c0c);
+    const __m256i from =
+        _mm256_or_si256(_mm256_and_si256(nibble, _mm256_set1_epi8(3)), lane_base);
+    const __m256i is_b = _mm256_slli_epi32(nibble, 5);  // bit 2 on top of the byte
+    const __m256i picked = _mm256_blendv_epi8(_mm256_shuffle_epi8(a, from),
+                                              _mm256_shuffle_epi8(b, from), is_b);
+    const __m256i sign = _mm256_cmpgt_epi8(_mm256_setzero_si256(), picked);
+    return _mm256_blendv_epi8(picked, sign, _mm256_slli_epi32(nibble, 4));
+}
+
+const Insn* permute_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
+    uint32_t* d = lanes<uint32_t>(warp, insn->op[0]);
+    const uint32_t* a = lanes<uint32_t>(warp, insn->op[1]);
+    const uint32_t* b = lanes<uint32_t>(warp, insn->op[2]);
+    const uint32_t* c = lanes<uint32_t>(warp, insn->op[3]);
+    alignas(64) uint32_t result[kLanes];
+    for (unsigned lane = 0; lane < kLanes; lane += 8) {
+        const auto at = [lane](const uint32_t* from) {
+            return _mm256_load_si256(reinterpret_cast<const __m256i*>(from + lane));
+        };
+        _mm256_store_si256(reinterpret_cast<__m256i*>(result + lane),
+                           permute_eight(at(a), at(b), at(c)));
+    }
+    store_lanes(d, result, mask);
+    return insn + 1;
+}
+
+constexpr Handler kPermute = permute_lanes;
+#else
+constexpr Handler kPermute =
+    ternary_lanes<uint32_t, uint32_t, uint32_t, uint32_t, decltype([](uint32_t a, uint32_t b,
+                                                                      uint32_t c) {
+                      return permute(a, b, c);
+                  })>;
+#endif
+
 template <const uint16_t (&kSelectors)[4]>
 Handler permute_mode() {
     return ternary<uint32_t>([](uint32_t a, uint32_t b, uint32_t c) {
@@ -297,7 +343,7 @@ Handler find_permute(const Key& key) {
     if (key.has(Modifier::kEcl)) return permute_mode<kEdgeLeft>();
     if (key.has(Modifier::kEcr)) return permute_mode<kEdgeRight>();
     if (key.has(Modifier::kRc16)) return permute_mode<kReplicate16>();
-    return ternary<uint32_t>([](uint32_t a, uint32_t b, uint32_t c) { return permute(a, b, c); });
+    return kPermute;
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Integer arithmetic.
-#include "softgpu/exec/handlers/lanes.h"
+#include "softgpu/exec/handlers/vector.h"
 
 namespace cubar::softgpu::exec::CUBAR_VARIANT {
 namespace {
@@ -287,14 +287,24 @@ template <> struct Wider16Of<uint8_t> { using Type = uint16_t; };
 template <> struct Wider16Of<int8_t> { using Type = int16_t; };
 template <class T> using Wider16 = typename Wider16Of<T>::Type;
 
-template <class A, class B>
-int32_t dot4(uint32_t a, uint32_t b, int32_t c) {
-    auto sum = uint32_t(c);
-    for (unsigned byte = 0; byte < 4; ++byte) {
-        sum += uint32_t(int32_t{A(a >> (8 * byte))} * int32_t{B(b >> (8 * byte))});
-    }
-    return int32_t(sum);
+// The even bytes of the four, and the odd ones, as pairs of 16 bits.
+template <class Byte>
+Vector even_bytes(Vector a) {
+    return kIsSigned<Byte> ? right16_signed<8>(left16<8>(a)) : right16<8>(left16<8>(a));
 }
+template <class Byte>
+Vector odd_bytes(Vector a) {
+    return kIsSigned<Byte> ? right16_signed<8>(a) : right16<8>(a);
+}
+
+template <class A, class B>
+struct Dot4 {
+    Vector operator()(Vector a, Vector b, Vector c) const {
+        const Vector even = multiply_add_pairs16(even_bytes<A>(a), even_bytes<B>(b));
+        const Vector odd = multiply_add_pairs16(odd_bytes<A>(a), odd_bytes<B>(b));
+        return add32(c, add32(even, odd));
+    }
+};
 
 template <class A, class B, bool kHigh>
 int32_t dot2(uint32_t a, uint32_t b, int32_t c) {
@@ -311,8 +321,7 @@ Handler find_dot(const Key& key) {
         using A = decltype(a);
         using B = decltype(b);
         if (key.opcode == Opcode::kDp4a) {
-            return ternary<int32_t, uint32_t>(
-                [](uint32_t x, uint32_t y, int32_t z) { return dot4<A, B>(x, y, z); });
+            return ternary_vectors<Dot4<A, B>>;
         }
         using A16 = Wider16<A>;
         if (key.has(Modifier::kHi)) {

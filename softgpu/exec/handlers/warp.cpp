@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Instructions that the lanes of a warp execute together: shfl, vote, match, redux, activemask,
 // elect.
-#include "softgpu/exec/handlers/lanes.h"
+#include "softgpu/exec/handlers/vector.h"
 
 namespace cubar::softgpu::exec::CUBAR_VARIANT {
 namespace {
@@ -16,8 +16,8 @@ const Insn* together(Warp& warp, const Insn* insn, uint32_t mask, Slot member_sl
     const uint32_t* member = lanes<uint32_t>(warp, member_slot);
     uint32_t first = member[__builtin_ctz(mask)];
     uint32_t different = 0;
-    for (unsigned lane = 0; lane < kLanes; ++lane) {
-        different |= has_lane(mask, lane) ? member[lane] ^ first : 0;
+    if ((member_slot & 1) == 0) {  // not a constant
+        CUBAR_EACH_LANE different |= has_lane(mask, lane) ? member[lane] ^ first : 0;
     }
     if (different == 0) {
         const Insn* next = nullptr;
@@ -46,6 +46,20 @@ const Insn* together(Warp& warp, const Insn* insn, uint32_t mask, Slot member_sl
 
 enum class Shuffle { kUp, kDown, kBfly, kIdx };
 
+// to[lane] = of[from[lane]], all of them below 32.
+void pick_lanes(uint32_t* to, const uint32_t* of, const uint32_t* from) {
+#ifdef __AVX512F__
+    const __m512i low = _mm512_load_si512(of);
+    const __m512i high = _mm512_load_si512(of + 16);
+    for (unsigned lane = 0; lane < kLanes; lane += 16) {
+        _mm512_store_si512(
+            to + lane, _mm512_permutex2var_epi32(low, _mm512_load_si512(from + lane), high));
+    }
+#else
+    for (unsigned lane = 0; lane < kLanes; ++lane) to[lane] = of[from[lane]];
+#endif
+}
+
 template <Shuffle kMode>
 void shuffle(const Warp& warp, const Insn* insn, uint32_t mask) {
     uint32_t* d = lanes<uint32_t>(warp, insn->op[0]);
@@ -53,36 +67,23 @@ void shuffle(const Warp& warp, const Insn* insn, uint32_t mask) {
     const uint32_t* b = lanes<uint32_t>(warp, insn->op[3]);
     const uint32_t* c = lanes<uint32_t>(warp, insn->op[4]);
     alignas(64) uint32_t result[kLanes];
+    alignas(64) uint32_t from[kLanes];
     uint32_t inside = 0;
-    for (unsigned lane = 0; lane < kLanes; ++lane) {
+    CUBAR_EACH_LANE {
         const uint32_t by = b[lane] & 31;
-        const uint32_t clamp = c[lane] & 31;
         const uint32_t segment = c[lane] >> 8 & 31;
-        const uint32_t highest = (lane & segment) | (clamp & ~segment);
         const uint32_t lowest = lane & segment;
-        uint32_t from = lane;
-        bool is_inside = false;
-        switch (kMode) {
-            case Shuffle::kUp:
-                from = lane - by;
-                is_inside = int32_t(from) >= int32_t(highest);
-                break;
-            case Shuffle::kDown:
-                from = lane + by;
-                is_inside = from <= highest;
-                break;
-            case Shuffle::kBfly:
-                from = lane ^ by;
-                is_inside = from <= highest;
-                break;
-            case Shuffle::kIdx:
-                from = lowest | (by & ~segment);
-                is_inside = from <= highest;
-                break;
-        }
-        result[lane] = a[is_inside ? from & 31 : lane];
+        const uint32_t highest = lowest | (c[lane] & 31 & ~segment);
+        const uint32_t partner = kMode == Shuffle::kUp     ? lane - by
+                                 : kMode == Shuffle::kDown ? lane + by
+                                 : kMode == Shuffle::kBfly ? lane ^ by
+                                                           : lowest | (by & ~segment);
+        const bool is_inside = kMode == Shuffle::kUp ? int32_t(partner) >= int32_t(highest)
+                                                     : int32_t(partner) <= int32_t(highest);
+        from[lane] = is_inside ? partner : lane;
         inside |= uint32_t(is_inside) << lane;
     }
+    pick_lanes(result, a, from);
     store_lanes(d, result, mask);
     store_mask(lanes<uint32_t>(warp, insn->op[1]), inside, mask);
 }
@@ -112,9 +113,7 @@ void vote(const Warp& warp, const Insn* insn, uint32_t group) {
     const uint32_t yes = *lanes<uint32_t>(warp, insn->op[1]) & group;
     if constexpr (kVote == Vote::kBallot) {
         uint32_t* d = lanes<uint32_t>(warp, insn->op[0]);
-        for (unsigned lane = 0; lane < kLanes; ++lane) {
-            if (has_lane(group, lane)) d[lane] = yes;
-        }
+        CUBAR_EACH_LANE d[lane] = has_lane(group, lane) ? yes : d[lane];
     } else {
         const bool answer = kVote == Vote::kAll   ? yes == group
                             : kVote == Vote::kAny ? yes != 0

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/common/control_client.h"
 
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 namespace cubar::host {
@@ -66,6 +69,8 @@ std::optional<AssignedSession> ControlClient::wait_for_assignment() {
 void ControlClient::start(std::function<void()> on_end) {
     on_end_ = std::move(on_end);
     listener_ = std::thread([this] { listen(); });
+    // The kernel's signal would come right after the end of the socket, before on_end is done.
+    ::prctl(PR_SET_PDEATHSIG, 0);
 }
 
 void ControlClient::listen() {
@@ -120,6 +125,14 @@ void ControlClient::say_ready() {
 
 void ControlClient::say_refused(SessionError reason) {
     send({.kind = WorkerSays::kRefused, .value = static_cast<std::uint32_t>(reason)});
+}
+
+void ControlClient::say_did(std::uint64_t launches, std::uint64_t copies, std::uint64_t bytes) {
+    constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
+    send({.kind = WorkerSays::kDid,
+          .value = static_cast<std::uint32_t>(std::min(copies, kMost)),
+          .first = launches,
+          .bytes = bytes});
 }
 
 Verdict ControlClient::charge(std::uint32_t device, std::uint64_t bytes) {

@@ -39,12 +39,17 @@ public:
     /// Before start().
     std::optional<AssignedSession> wait_for_assignment();
 
-    /// Starts to listen. `on_end` is called by the listening thread; _exit is a fitting thing.
+    /// Starts to listen. `on_end` is called by the listening thread; _exit is a fitting thing. The
+    /// process no longer dies with cubard by itself, so that `on_end` can still tell the guest. By
+    /// the main thread.
     void start(std::function<void()> on_end);
 
     /// cubard answers by writing kReady, or kRefused with the reason, into session_state.
     void say_ready();
     void say_refused(SessionError reason);
+
+    /// The worker ends: what it did, for cubard's log. `copies` and `bytes` are of guest memory.
+    void say_did(std::uint64_t launches, std::uint64_t copies, std::uint64_t bytes);
 
     /// Asks for `bytes` of a device's memory. Any verdict but kGranted: do not allocate.
     Verdict charge(std::uint32_t device, std::uint64_t bytes);

@@ -10,6 +10,7 @@
 //   worker -> cubard   kReady, or kRefused and it ends; cubard then writes session_state
 //   worker -> cubard   kCharge, kCredit, kUsage, kLease, kReturn: each gets one kAnswer
 //   cubard -> worker   kReleaseNow: the guest has released the session, end without delay
+//   worker -> cubard   kDid: the worker ends, and this is what it did. No answer
 //
 // The end of the socket means the end of the other side: a worker then ends too.
 
@@ -30,6 +31,7 @@ enum class WorkerSays : std::uint32_t {
     kUsage = 5,    ///< device: what does the ledger say?
     kLease = 6,    ///< bytes: number of arena granules, all in one run
     kReturn = 7,   ///< first, bytes: these granules (first index, number) are unused
+    kDid = 8,      ///< first: launches; value: copies; bytes: copied
 };
 
 struct WorkerMessage {
@@ -95,7 +97,7 @@ inline std::optional<WorkerMessage> decode_worker_message(std::span<const std::b
     __builtin_memcpy(&message, packet.data(), sizeof message);
     const auto kind = static_cast<std::uint32_t>(message.kind);
     if (kind < static_cast<std::uint32_t>(WorkerSays::kReady) ||
-        kind > static_cast<std::uint32_t>(WorkerSays::kReturn)) {
+        kind > static_cast<std::uint32_t>(WorkerSays::kDid)) {
         return std::nullopt;
     }
     if (message.kind == WorkerSays::kRefused &&

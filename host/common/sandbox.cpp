@@ -81,8 +81,7 @@ bool confine_files(Gpu gpu) {
     return ::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0;
 }
 
-// --- system calls
-// ---------------------------------------------------------------------------------
+// --- system calls --------------------------------------------------------------------------------
 
 /// What a program needs that computes, waits and talks through descriptors that it already has.
 constexpr int kEveryWorker[] = {

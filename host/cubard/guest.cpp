@@ -178,8 +178,7 @@ std::uint32_t Guest::session_count() const {
     return count;
 }
 
-// --- claims
-// ---------------------------------------------------------------------------------------
+// --- claims --------------------------------------------------------------------------------------
 
 void Guest::on_doorbell() {
     std::uint64_t rings = 0;
@@ -272,7 +271,10 @@ void Guest::start_session(std::uint32_t number, const transport::ClaimSeen& clai
         memory_.words(number).refuse(claim, error);
         return;
     }
-    channel = Channel{.phase = Phase::kStarting, .session = ++book_.last_session(), .claim = claim};
+    channel = Channel{.phase = Phase::kStarting,
+                      .session = ++book_.last_session(),
+                      .claim = claim,
+                      .start = std::chrono::steady_clock::now()};
     book_.session(number) = channel.session;
     book_.claim_number(number) = claim.number;
     memory_.words(number).accept(claim, channel.session);
@@ -326,7 +328,6 @@ void Guest::begin_release(std::uint32_t number, const transport::ClaimSeen& clai
 void Guest::finish_release(std::uint32_t number) {
     Channel& channel = channels_[number];
     granules_.drop(channel.session);
-    spdlog::info("{}: released", session_name(number));
     const Channel old = std::exchange(channel, Channel{});
     memory_.words(number).free(old.release);
     book_.session(number) = 0;  // after the word: killed in between, the session is found dead
@@ -335,8 +336,7 @@ void Guest::finish_release(std::uint32_t number) {
     }
 }
 
-// --- workers
-// --------------------------------------------------------------------------------------
+// --- workers -------------------------------------------------------------------------------------
 
 HostMessage answer_worker(Ledger& ledger, GranuleLedger& granules, SessionId session,
                           const WorkerMessage& message) {
@@ -365,6 +365,7 @@ HostMessage answer_worker(Ledger& ledger, GranuleLedger& granules, SessionId ses
             break;
         case WorkerSays::kReady:
         case WorkerSays::kRefused:
+        case WorkerSays::kDid:
             answer.verdict = Verdict::kNotYours;
             break;
     }
@@ -389,6 +390,9 @@ void Guest::on_message(std::uint32_t number, const WorkerMessage& message) {
                 memory_.wake_sleepers(number);
             }
             break;
+        case WorkerSays::kDid:
+            channel.did = message;
+            break;
         default:
             channel.worker->answer(answer_worker(ledger_, granules_, channel.session, message));
             break;
@@ -402,14 +406,32 @@ void Guest::on_worker_end(std::uint32_t number, const std::string& how) {
     if (store_ != nullptr) {
         store_->drop(config_.name + "/" + worker_name(number));
     }
+    if (ended->pid() > 0) {
+        log_end(number, how);  // not of one that an earlier cubard started
+    }
     if (channel.phase == Phase::kReleasing) {
         finish_release(number);
     } else if (channel.phase != Phase::kOver) {
-        spdlog::warn("{}: the worker ended by {}", session_name(number), how);
         set_dead(number, SessionError::kWorkerDied);
     }
     if (on_empty_) {
         end(std::move(on_empty_));
+    }
+}
+
+/// One line for each session. Its figures are the worker's word, for people only.
+void Guest::log_end(std::uint32_t number, const std::string& how) const {
+    const Channel& channel = channels_[number];
+    const std::chrono::duration<double> lasted = std::chrono::steady_clock::now() - channel.start;
+    if (channel.did) {
+        spdlog::info("{}: ended after {:.1f} s: {} launches, {} copies ({:.1f} MiB)",
+                     session_name(number), lasted.count(), channel.did->first, channel.did->value,
+                     static_cast<double>(channel.did->bytes) / (1 << 20));
+    } else if (channel.phase == Phase::kStarting || channel.phase == Phase::kServing) {
+        spdlog::warn("{}: the worker ended by {} after {:.1f} s", session_name(number), how,
+                     lasted.count());
+    } else {
+        spdlog::info("{}: ended after {:.1f} s by {}", session_name(number), lasted.count(), how);
     }
 }
 
@@ -419,8 +441,7 @@ void Guest::set_dead(std::uint32_t number, SessionError error) {
     memory_.wake_sleepers(number);
 }
 
-// --- ends
-// -----------------------------------------------------------------------------------------
+// --- ends ----------------------------------------------------------------------------------------
 
 void Guest::stop(SessionError error) {
     memory_.end_serving();

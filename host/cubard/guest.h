@@ -2,8 +2,10 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,6 +63,8 @@ private:
         bool again = false;            ///< `next` waits for the channel to be free
         transport::ClaimSeen next;
         std::unique_ptr<WorkerProcess> worker;
+        std::chrono::steady_clock::time_point start;
+        std::optional<WorkerMessage> did;  ///< kDid, as the worker ended
     };
 
     void watch_doorbell();
@@ -75,6 +79,7 @@ private:
     void on_message(std::uint32_t number, const WorkerMessage& message);
     void on_worker_end(std::uint32_t number, const std::string& how);
     void set_dead(std::uint32_t number, SessionError error);
+    void log_end(std::uint32_t number, const std::string& how) const;
     std::string session_name(std::uint32_t number) const;
 
     VmConfig config_;

@@ -178,8 +178,8 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
         (isolation.own_uid && !become(program.first_uid + request.uid_slot, program.group))) {
         ::_exit(126);
     }
-    // After the change of user, which clears the parent-death signal. The control socket's end is
-    // the second net, for a parent that was already gone.
+    // After the change of user, which clears the parent-death signal. It stands until the worker
+    // listens to its control socket, whose end also tells of a parent that was already gone.
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     ::execve(program.path.c_str(), arguments, variables);

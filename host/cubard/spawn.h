@@ -48,7 +48,8 @@ struct Child {
     transport::Descriptor pidfd;
 };
 
-/// Starts a worker process. It dies when cubard does. Throws std::system_error where no process
+/// Starts a worker process. It dies when cubard does, by the kernel's hand until it listens to its
+/// control socket (ControlClient), then by its own. Throws std::system_error where no process
 /// could be made; that the program cannot be executed shows in its exit (127) and on `output`.
 Child spawn_worker(const WorkerProgram& program, const Isolation& isolation,
                    const SpawnRequest& request);

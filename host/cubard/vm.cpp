@@ -109,8 +109,7 @@ void Vm::on_connection() {
     }
 }
 
-// --- QEMU
-// -----------------------------------------------------------------------------------------
+// --- QEMU ----------------------------------------------------------------------------------------
 
 void Vm::serve_qemu(transport::Descriptor socket) {
     if (qemu_ && qemu_->receive() == IvshmemConnection::State::kGone) {
@@ -173,8 +172,7 @@ void Vm::end_guest() {
     });
 }
 
-// --- local clients
-// --------------------------------------------------------------------------------
+// --- local clients -------------------------------------------------------------------------------
 
 void Vm::serve_local(transport::Descriptor socket) {
     std::vector<int> descriptors{guest_->memory()};

@@ -100,6 +100,8 @@ void WorkerProcess::watch_end() {
         end_watch_.reset();
         // What it said last comes before its end.
         if (control_) {
+            while (on_control()) {
+            }
             on_output();
             log_output(true);
         }
@@ -111,15 +113,15 @@ void WorkerProcess::watch_end() {
     });
 }
 
-void WorkerProcess::on_control() {
+bool WorkerProcess::on_control() {
     Packet packet;
     switch (receive_packet(control_.get(), sizeof(WorkerMessage) + 1, 0, packet)) {
         case Receipt::kNothingYet:
-            return;
+            return false;
         case Receipt::kEnd:
             control_watch_.reset();
             kill();
-            return;
+            return false;
         case Receipt::kPacket:
             break;
     }
@@ -128,9 +130,10 @@ void WorkerProcess::on_control() {
         spdlog::warn("{}: the worker says what no worker says; it is killed", name_);
         control_watch_.reset();
         kill();
-        return;
+        return false;
     }
     listener_.on_message(*message);
+    return true;
 }
 
 void WorkerProcess::on_output() {

@@ -63,7 +63,8 @@ public:
 
 private:
     void watch_end();
-    void on_control();
+    /// Takes one message; false where there is none.
+    bool on_control();
     void on_output();
     void log_output(bool all);
     void send(const HostMessage& message, std::span<const int> descriptors);

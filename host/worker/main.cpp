@@ -25,6 +25,7 @@
 #include "host/worker/pulse.h"
 #include "host/worker/session.h"
 #include "transport/futex.h"
+#include "transport/wait.h"
 
 namespace cubar::host {
 namespace {
@@ -92,21 +93,21 @@ void say_dead(Channel& channel, SessionError reason) {
     for (ReplySlot& slot : channel.reply) {
         transport::futex_wake(slot.state, 1, transport::FutexScope::kShared);
     }
+    transport::futex_wake(transport::low_half(channel.control.head), 1,
+                          transport::FutexScope::kShared);
 }
 
-/// cubard has ended, or wants this worker to. If it is gone without a word, the session is still
-/// ready; otherwise it has said what became of it.
-[[noreturn]] void end(Channel& channel, const Session* session) {
-    if (session != nullptr) {
-        // cubard writes it into its log, with the session's name.
-        dprintf(STDERR_FILENO, "%llu launches, %llu copies of guest memory, %llu bytes\n",
-                static_cast<unsigned long long>(session->work.launches.load()),
-                static_cast<unsigned long long>(session->work.copies.load()),
-                static_cast<unsigned long long>(session->work.copied_bytes.load()));
-    }
-    const auto state = channel.control.session_state.load(std::memory_order_acquire);
-    if (state == static_cast<std::uint32_t>(SessionState::kReady)) {
+/// cubard has ended, or wants this worker to. If it is gone without a word, the session still
+/// looks alive; otherwise it has said what became of it.
+[[noreturn]] void end(Channel& channel, ControlClient& control, const Session* session) {
+    const auto state =
+        static_cast<SessionState>(channel.control.session_state.load(std::memory_order_acquire));
+    if (state == SessionState::kReady || state == SessionState::kAccepted) {
         say_dead(channel, SessionError::kHostRestarted);
+    }
+    if (session != nullptr) {
+        const Session::Work& work = session->work;
+        control.say_did(work.launches.load(), work.copies.load(), work.copied_bytes.load());
     }
     _exit(0);
 }
@@ -141,7 +142,7 @@ int serve(const WorkerArguments& arguments) {
     Channel& channel = *static_cast<Channel*>(memory);
     // Whatever the other threads are stuck in, the worker ends when cubard says so, or ends itself.
     std::atomic<const Session*> serving{nullptr};
-    control.start([&channel, &serving] { end(channel, serving.load(std::memory_order_acquire)); });
+    control.start([&] { end(channel, control, serving.load(std::memory_order_acquire)); });
 
     OffloadPool offload;
     Pulse pulse(channel.control, [&] { return offload.running() != 0; });

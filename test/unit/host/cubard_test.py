@@ -248,6 +248,7 @@ class Claims(Case):
             self.assertEqual(memory.word(144, "Q"), 1 << 1)
             self.release(memory, doorbells, 1)
             self.assertEqual(memory.word(144, "Q"), 0)
+        self.assertEqual(self.text().count("3 launches, 2 copies (5.0 MiB)"), 3, self.text())
 
     def test_refusals_name_the_reason(self):
         self.start()

@@ -2,7 +2,7 @@
 // Stands where cubar-worker does: a worker without a driver, whose behaviour its arguments' driver
 // path tells, so that cubard can be tested against good and bad ones.
 //
-//   …/good       says ready and waits
+//   …/good       says ready and waits; in the end it says what it did
 //   …/refuses    refuses with kDriver
 //   …/dies       says ready, then ends with code 3
 //   …/stubborn   as good, but does not end when it is told to
@@ -56,8 +56,9 @@ int main(int count, char** words) {
         return 1;
     }
     const bool stubborn = role.ends_with("stubborn");
-    control.start([stubborn] {
+    control.start([stubborn, &control] {
         if (!stubborn) {
+            control.say_did(3, 2, std::uint64_t{5} << 20);
             ::_exit(0);
         }
     });

@@ -1,8 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Formatting, licence lines, Python syntax, and clang-tidy over all tracked source."""
+"""Formatting, licence lines, syntax, loose ends, and clang-tidy over all tracked source.
 
+clang-tidy takes minutes: `--quick` leaves it out, and names after the build directory limit it to
+the sources whose paths contain one of them.
+"""
+
+import argparse
+import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -48,9 +55,45 @@ def python_syntax(files):
     return good
 
 
-def tidy(files, build):
+def shell_syntax(files):
+    good = True
+    for path in files:
+        with path.open("rb") as head:
+            first = head.readline()
+        if path.suffix == ".sh" or first.startswith((b"#!/usr/bin/env bash", b"#!/bin/sh")):
+            shell = "sh" if first.startswith(b"#!/bin/sh") else "bash"
+            good &= subprocess.run([shell, "-n", path], check=False).returncode == 0
+    return good
+
+
+# Put together here, so that this file does not contain what it looks for.
+LOOSE_ENDS = re.compile("|".join([
+    r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b",
+    r"(?<![\w.$}])/(?:wo" + r"rk|ho" + r"me/\w+|ro" + r"ot)/",
+]))
+
+
+def loose_ends(files):
+    """What was put off, and paths of somebody's machine."""
+    good = True
+    for path in files:
+        if "corpus" in path.parts or path.name == "LICENSE":
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            if LOOSE_ENDS.search(line):
+                print(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+                good = False
+    return good
+
+
+def tidy(build, names):
     """clang-tidy needs the generated headers, so the build directory must have been built."""
-    sources = [f for f in files if f.suffix == ".cpp"]
+    database = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
+    sources = {Path(os.path.normpath(Path(entry["directory"], entry["file"]))) for entry in database}
+    own = [path for path in sorted(sources)
+           if path.is_relative_to(ROOT) and not path.is_relative_to(build) and
+           (not names or any(name in str(path.relative_to(ROOT)) for name in names))]
 
     def check(path):
         return subprocess.run(["clang-tidy", "--quiet", "-p", build, path], cwd=ROOT, check=False,
@@ -58,7 +101,7 @@ def tidy(files, build):
 
     good = True
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done in pool.map(check, sources):
+        for done in pool.map(check, own):
             if done.returncode != 0:
                 print(done.stdout)
                 good = False
@@ -66,14 +109,21 @@ def tidy(files, build):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("build", type=Path, help="a build directory that is up to date")
+    parser.add_argument("names", nargs="*", help="only sources with these in their paths")
+    parser.add_argument("--quick", action="store_true", help="without clang-tidy")
+    arguments = parser.parse_args()
     files = tracked()
-    build = Path(sys.argv[1])
     results = {
         "formatting": formatting(files),
         "licences": licences(files),
         "python": python_syntax(files),
-        "clang-tidy": tidy(files, build),
+        "shell": shell_syntax(files),
+        "loose ends": loose_ends(files),
     }
+    if not arguments.quick:
+        results["clang-tidy"] = tidy(arguments.build.resolve(), arguments.names)
     for name, good in results.items():
         print(f"{name}: {'good' if good else 'bad'}")
     return 0 if all(results.values()) else 1

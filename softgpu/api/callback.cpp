@@ -15,7 +15,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuLaunchHostFunc(CUstream stream, CUhostFn functio
         require_value(function != nullptr, "a null pointer");
         const api::StreamPlace place = api::stream_of(driver, stream);
         // Not called in a faulted context, as CUDA documents.
-        place.order().submit(place.stream, device::make_task([=] { function(data); }));
+        place.order().submit(place.stream, device::make_callback_task([=] { function(data); }));
     });
 }
 
@@ -25,8 +25,8 @@ CUBAR_EXPORT CUresult CUDAAPI cuStreamAddCallback(CUstream stream, CUstreamCallb
         require_value(callback != nullptr && flags == 0, "an argument");
         const api::StreamPlace place = api::stream_of(driver, stream);
         // Called in a faulted context too, with the context's error.
-        place.order().submit(place.stream, device::make_unskippable_task([=](CUresult status) {
-                                 callback(stream, status, data);
-                             }));
+        place.order().submit(place.stream,
+                             device::make_unskippable_callback_task(
+                                 [=](CUresult status) { callback(stream, status, data); }));
     });
 }

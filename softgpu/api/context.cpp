@@ -18,8 +18,8 @@ namespace {
 
 using api::kContextFlags;
 
-constexpr unsigned kApiVersion = 3020;      // of contexts that cuCtxCreate_v2 and later make
-constexpr int kGreatestPriority = -5;       // numerically the least
+constexpr unsigned kApiVersion = 3020;  // of contexts that cuCtxCreate_v2 and later make
+constexpr int kGreatestPriority = -5;   // numerically the least
 
 CUresult create(const char* function, CUcontext* context, unsigned flags, CUdevice ordinal) {
     return entry(function, [&](Driver& driver) {
@@ -68,8 +68,7 @@ ContextRef context_of(Driver& driver, CUcontext handle) {
 }
 
 CUresult synchronize(const char* function, CUcontext handle) {
-    return entry(function,
-                 [&](Driver& driver) { context_of(driver, handle)->synchronize(); });
+    return entry(function, [&](Driver& driver) { context_of(driver, handle)->synchronize(); });
 }
 
 CUresult get_device(const char* function, CUdevice* ordinal, CUcontext handle) {
@@ -114,7 +113,9 @@ CUBAR_EXPORT CUresult CUDAAPI cuCtxCreate_v4(CUcontext* context, CUctxCreatePara
     return create(__func__, context, flags, ordinal);
 }
 
-CUBAR_EXPORT CUresult CUDAAPI cuCtxDestroy(CUcontext context) { return destroy(__func__, context); }
+CUBAR_EXPORT CUresult CUDAAPI cuCtxDestroy(CUcontext context) {
+    return destroy(__func__, context);
+}
 
 CUBAR_EXPORT CUresult CUDAAPI cuCtxDestroy_v2(CUcontext context) {
     return destroy(__func__, context);
@@ -128,7 +129,9 @@ CUBAR_EXPORT CUresult CUDAAPI cuCtxPushCurrent_v2(CUcontext context) {
     return push(__func__, context);
 }
 
-CUBAR_EXPORT CUresult CUDAAPI cuCtxPopCurrent(CUcontext* context) { return pop(__func__, context); }
+CUBAR_EXPORT CUresult CUDAAPI cuCtxPopCurrent(CUcontext* context) {
+    return pop(__func__, context);
+}
 
 CUBAR_EXPORT CUresult CUDAAPI cuCtxPopCurrent_v2(CUcontext* context) {
     return pop(__func__, context);
@@ -178,7 +181,9 @@ CUBAR_EXPORT CUresult CUDAAPI cuCtxGetId(CUcontext context, unsigned long long* 
     });
 }
 
-CUBAR_EXPORT CUresult CUDAAPI cuCtxSynchronize(void) { return synchronize(__func__, nullptr); }
+CUBAR_EXPORT CUresult CUDAAPI cuCtxSynchronize(void) {
+    return synchronize(__func__, nullptr);
+}
 
 CUBAR_EXPORT CUresult CUDAAPI cuCtxSynchronize_v2(CUcontext context) {
     return synchronize(__func__, context);

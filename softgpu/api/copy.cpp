@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #define __CUDA_API_VERSION_INTERNAL
+#include "softgpu/device/copy.h"
+
 #include <cuda.h>
 
 #include "softgpu/api/entry.h"
 #include "softgpu/api/stream_handle.h"
-#include "softgpu/device/copy.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -19,7 +20,9 @@ using device::Driver;
 
 namespace {
 
-Address address_of(const void* pointer) { return reinterpret_cast<Address>(pointer); }
+Address address_of(const void* pointer) {
+    return reinterpret_cast<Address>(pointer);
+}
 
 enum class Mode { kSync, kAsync };
 
@@ -28,9 +31,15 @@ struct Side {
     Claim claim;
 };
 
-Side host(const void* pointer) { return {{address_of(pointer), 0, 0}, Claim::kHost}; }
-Side on_device(CUdeviceptr pointer) { return {{pointer, 0, 0}, Claim::kDevice}; }
-Side unified(CUdeviceptr pointer) { return {{pointer, 0, 0}, Claim::kUnified}; }
+Side host(const void* pointer) {
+    return {{address_of(pointer), 0, 0}, Claim::kHost};
+}
+Side on_device(CUdeviceptr pointer) {
+    return {{pointer, 0, 0}, Claim::kDevice};
+}
+Side unified(CUdeviceptr pointer) {
+    return {{pointer, 0, 0}, Claim::kUnified};
+}
 
 CUresult run(const char* function, Mode mode, const Side& to, const Side& from, CopyExtent extent,
              CUstream stream) {
@@ -90,14 +99,12 @@ CUresult run_2d(const char* function, Mode mode, const CUDA_MEMCPY2D* copy, CUst
     return entry(function, [&](Driver&) {
         require_value(copy != nullptr, "a null pointer");
         const CopyExtent extent{copy->WidthInBytes, copy->Height, 1};
-        const Side from =
-            side_of({copy->srcMemoryType, copy->srcHost, copy->srcDevice, copy->srcXInBytes,
-                     copy->srcY, 0, copy->srcPitch, 0},
-                    extent);
-        const Side to =
-            side_of({copy->dstMemoryType, copy->dstHost, copy->dstDevice, copy->dstXInBytes,
-                     copy->dstY, 0, copy->dstPitch, 0},
-                    extent);
+        const Side from = side_of({copy->srcMemoryType, copy->srcHost, copy->srcDevice,
+                                   copy->srcXInBytes, copy->srcY, 0, copy->srcPitch, 0},
+                                  extent);
+        const Side to = side_of({copy->dstMemoryType, copy->dstHost, copy->dstDevice,
+                                 copy->dstXInBytes, copy->dstY, 0, copy->dstPitch, 0},
+                                extent);
         return run(function, mode, to, from, extent, stream);
     });
 }
@@ -222,7 +229,6 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D* copy, CUst
     return run_3d(__func__, Mode::kAsync, copy, stream);
 }
 
-CUBAR_EXPORT CUresult CUDAAPI cuMemcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER* copy,
-                                                  CUstream stream) {
+CUBAR_EXPORT CUresult CUDAAPI cuMemcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER* copy, CUstream stream) {
     return run_3d_peer(__func__, Mode::kAsync, copy, stream);
 }

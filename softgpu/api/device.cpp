@@ -163,8 +163,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuDeviceCanAccessPeer(int* can, CUdevice ordinal, 
     });
 }
 
-CUBAR_EXPORT CUresult CUDAAPI cuDeviceGetP2PAttribute(int* value,
-                                                      CUdevice_P2PAttribute attribute,
+CUBAR_EXPORT CUresult CUDAAPI cuDeviceGetP2PAttribute(int* value, CUdevice_P2PAttribute attribute,
                                                       CUdevice source, CUdevice destination) {
     return entry(__func__, [&](Driver& driver) {
         require_value(value != nullptr, "a null pointer");

@@ -77,9 +77,13 @@ CUBAR_EXPORT CUresult CUDAAPI cuEventCreate(CUevent* handle, unsigned int flags)
     });
 }
 
-CUBAR_EXPORT CUresult CUDAAPI cuEventDestroy(CUevent event) { return destroy(__func__, event); }
+CUBAR_EXPORT CUresult CUDAAPI cuEventDestroy(CUevent event) {
+    return destroy(__func__, event);
+}
 
-CUBAR_EXPORT CUresult CUDAAPI cuEventDestroy_v2(CUevent event) { return destroy(__func__, event); }
+CUBAR_EXPORT CUresult CUDAAPI cuEventDestroy_v2(CUevent event) {
+    return destroy(__func__, event);
+}
 
 CUBAR_EXPORT CUresult CUDAAPI cuEventRecord(CUevent event, CUstream stream) {
     return record(__func__, event, stream, 0);

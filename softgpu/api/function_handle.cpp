@@ -21,8 +21,7 @@ device::FunctionRef function_of(device::Driver& driver, device::Context& context
     const device::LibraryRef library = driver.libraries.find(kernel.library());
     require(library != nullptr, CUDA_ERROR_INVALID_HANDLE, "the kernel's library is unloaded");
     const auto settings = kernel.settings(context.device().ordinal());
-    device::FunctionRef function =
-        context.module_of(library)->function(kernel.name(), settings);
+    device::FunctionRef function = context.module_of(library)->function(kernel.name(), settings);
     require(function != nullptr, CUDA_ERROR_NOT_FOUND, "the library has no such kernel");
     kernel.cache(context.id(), function);
     return function;

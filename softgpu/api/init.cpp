@@ -52,14 +52,16 @@ CUresult stream_id(CUcontext handle, CUstream stream, std::uint64_t* id) {
         device::ThreadState& thread = device::this_thread();
         const CUcontext before = thread.current();
         thread.set_current(handle);
-        const CUresult result = guarded(
-            "stream_id", [&] { *id = api::stream_of(driver, stream).stream->id(); });
+        const CUresult result =
+            guarded("stream_id", [&] { *id = api::stream_of(driver, stream).stream->id(); });
         thread.set_current(before);
         return result;
     });
 }
 
-int driver_version() { return kDriverVersion; }
+int driver_version() {
+    return kDriverVersion;
+}
 
 unsigned device_count() {
     const Driver* driver = Driver::instance();

@@ -16,11 +16,20 @@ JitOptions::JitOptions(unsigned count, const CUjit_option* options, void** value
         device::require_value(options[i] >= 0 && options[i] < CU_JIT_NUM_OPTIONS,
                               "no such JIT option");
         switch (options[i]) {
-            case CU_JIT_INFO_LOG_BUFFER: info_.text = static_cast<char*>(values[i]); break;
-            case CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES: info_.size = &values[i]; break;
-            case CU_JIT_ERROR_LOG_BUFFER: errors_.text = static_cast<char*>(values[i]); break;
-            case CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES: errors_.size = &values[i]; break;
-            default: break;  // how native code is made, of which there is none
+            case CU_JIT_INFO_LOG_BUFFER:
+                info_.text = static_cast<char*>(values[i]);
+                break;
+            case CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES:
+                info_.size = &values[i];
+                break;
+            case CU_JIT_ERROR_LOG_BUFFER:
+                errors_.text = static_cast<char*>(values[i]);
+                break;
+            case CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES:
+                errors_.size = &values[i];
+                break;
+            default:
+                break;  // how native code is made, of which there is none
         }
     }
 }
@@ -38,8 +47,12 @@ void JitOptions::Buffer::fill(const std::string& content) const {
     *size = reinterpret_cast<void*>(std::uintptr_t{filled});
 }
 
-void JitOptions::report_errors(const std::string& text) const { errors_.fill(text); }
+void JitOptions::report_errors(const std::string& text) const {
+    errors_.fill(text);
+}
 
-void JitOptions::report_info(const std::string& text) const { info_.fill(text); }
+void JitOptions::report_info(const std::string& text) const {
+    info_.fill(text);
+}
 
 }  // namespace cubar::softgpu::api

@@ -151,8 +151,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuFuncGetName(const char** name, CUfunction functi
 CUBAR_EXPORT CUresult CUDAAPI cuFuncGetParamInfo(CUfunction function, size_t index, size_t* offset,
                                                  size_t* size) {
     return entry(__func__, [&](Driver& driver) {
-        api::parameter_info(*function_of(driver, *driver.current(), function), index, offset,
-                            size);
+        api::parameter_info(*function_of(driver, *driver.current(), function), index, offset, size);
     });
 }
 

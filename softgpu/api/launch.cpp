@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #define __CUDA_API_VERSION_INTERNAL
+#include "softgpu/device/launch.h"
+
 #include <cuda.h>
 
 #include <span>
@@ -7,7 +9,6 @@
 #include "softgpu/api/entry.h"
 #include "softgpu/api/function_handle.h"
 #include "softgpu/api/stream_handle.h"
-#include "softgpu/device/launch.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -33,8 +34,7 @@ void launch(Driver& driver, CUfunction function, LaunchRequest request, CUstream
     require(found->context() == place.context->handle(), CUDA_ERROR_INVALID_HANDLE,
             "the function belongs to another context");
     device::PreparedLaunch prepared(*place.context, std::move(found), request);
-    const device::Point end =
-        place.order().submit(place.stream, std::move(prepared).task(*place.context));
+    const device::Point end = std::move(prepared).submit(*place.context, place.stream);
     if (!driver.settings().launch_blocking) return;
     end.wait();
     place.context->require_healthy();
@@ -46,11 +46,13 @@ bool read_cooperative(std::span<const CUlaunchAttribute> attributes) {
     for (const CUlaunchAttribute& attribute : attributes) {
         const CUlaunchAttributeValue& value = attribute.value;
         switch (attribute.id) {
-            case CU_LAUNCH_ATTRIBUTE_COOPERATIVE: cooperative = value.cooperative != 0; break;
+            case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+                cooperative = value.cooperative != 0;
+                break;
             case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-                require(value.clusterDim.x <= 1 && value.clusterDim.y <= 1 &&
-                            value.clusterDim.z <= 1,
-                        CUDA_ERROR_NOT_SUPPORTED, "clusters of more than one block");
+                require(
+                    value.clusterDim.x <= 1 && value.clusterDim.y <= 1 && value.clusterDim.z <= 1,
+                    CUDA_ERROR_NOT_SUPPORTED, "clusters of more than one block");
                 break;
             case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
             case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
@@ -65,8 +67,10 @@ bool read_cooperative(std::span<const CUlaunchAttribute> attributes) {
             case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
             case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
             case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
-            case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT: break;
-            default: throw api::Error(CUDA_ERROR_INVALID_VALUE, "no such launch attribute");
+            case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+                break;
+            default:
+                throw api::Error(CUDA_ERROR_INVALID_VALUE, "no such launch attribute");
         }
     }
     return cooperative;
@@ -103,10 +107,11 @@ CUBAR_EXPORT CUresult CUDAAPI cuLaunchKernelEx(const CUlaunchConfig* config, CUf
     });
 }
 
-CUBAR_EXPORT CUresult CUDAAPI cuLaunchCooperativeKernel(
-    CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
-    unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared,
-    CUstream stream, void** parameters) {
+CUBAR_EXPORT CUresult CUDAAPI cuLaunchCooperativeKernel(CUfunction function, unsigned int grid_x,
+                                                        unsigned int grid_y, unsigned int grid_z,
+                                                        unsigned int block_x, unsigned int block_y,
+                                                        unsigned int block_z, unsigned int shared,
+                                                        CUstream stream, void** parameters) {
     return entry(__func__, [&](Driver& driver) {
         launch(driver, function,
                {{grid_x, grid_y, grid_z},

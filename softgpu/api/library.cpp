@@ -123,10 +123,9 @@ CUBAR_EXPORT CUresult CUDAAPI cuLibraryGetKernel(CUkernel* kernel, CUlibrary han
         require_value(kernel != nullptr && name != nullptr, "a null pointer");
         const LibraryRef library = library_of(driver, handle);
         require(library->has_kernel(name), CUDA_ERROR_NOT_FOUND, "the library has no such kernel");
-        *kernel = library
-                      ->kernel(name,
-                               [&](const auto& made) { return driver.kernels.insert(made); })
-                      ->handle;
+        *kernel =
+            library->kernel(name, [&](const auto& made) { return driver.kernels.insert(made); })
+                ->handle;
     });
 }
 
@@ -144,11 +143,9 @@ CUBAR_EXPORT CUresult CUDAAPI cuLibraryEnumerateKernels(CUkernel* kernels, unsig
         const LibraryRef library = library_of(driver, handle);
         for (const std::string& name : library->kernel_names()) {
             if (count-- == 0) break;
-            *kernels++ = library
-                             ->kernel(name, [&](const auto& made) {
-                                 return driver.kernels.insert(made);
-                             })
-                             ->handle;
+            *kernels++ =
+                library->kernel(name, [&](const auto& made) { return driver.kernels.insert(made); })
+                    ->handle;
         }
     });
 }
@@ -182,8 +179,8 @@ CUBAR_EXPORT CUresult CUDAAPI cuLibraryGetGlobal(CUdeviceptr* address, size_t* s
 }
 
 // A __managed__ variable lies, as all do, where host and device see it at one address. The runtime
-// asks for it before any context is there: then it is the one of the first device's primary context,
-// which the library keeps alive from then on.
+// asks for it before any context is there: then it is the one of the first device's primary
+// context, which the library keeps alive from then on.
 CUBAR_EXPORT CUresult CUDAAPI cuLibraryGetManaged(CUdeviceptr* address, size_t* size,
                                                   CUlibrary library, const char* name) {
     return entry(__func__, [&](Driver& driver) {

@@ -82,9 +82,8 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemsetD2D8Async(CUdeviceptr to, size_t pitch, un
     return fill_async(__func__, {to, pitch, 1, value, width, height}, stream);
 }
 
-CUBAR_EXPORT CUresult CUDAAPI cuMemsetD2D16Async(CUdeviceptr to, size_t pitch,
-                                                 unsigned short value, size_t width, size_t height,
-                                                 CUstream stream) {
+CUBAR_EXPORT CUresult CUDAAPI cuMemsetD2D16Async(CUdeviceptr to, size_t pitch, unsigned short value,
+                                                 size_t width, size_t height, CUstream stream) {
     return fill_async(__func__, {to, pitch, 2, value, width, height}, stream);
 }
 

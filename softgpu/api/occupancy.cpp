@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #define __CUDA_API_VERSION_INTERNAL
+#include "softgpu/device/occupancy.h"
+
 #include <cuda.h>
 
 #include <algorithm>
 
 #include "softgpu/api/entry.h"
 #include "softgpu/api/function_handle.h"
-#include "softgpu/device/occupancy.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -35,8 +36,8 @@ CUresult max_active_blocks(const char* name, int* count, CUfunction handle, int 
         const ContextRef context = driver.current();
         const FunctionRef function = api::function_of(driver, *context, handle);
         function->prepare();
-        *count = blocks_at_once(context->device().architecture(), *function, threads,
-                                dynamic_shared);
+        *count =
+            blocks_at_once(context->device().architecture(), *function, threads, dynamic_shared);
     });
 }
 
@@ -99,8 +100,8 @@ CUBAR_EXPORT CUresult CUDAAPI cuOccupancyMaxPotentialBlockSizeWithFlags(
 }
 
 CUBAR_EXPORT CUresult CUDAAPI cuOccupancyAvailableDynamicSMemPerBlock(size_t* bytes,
-                                                                      CUfunction handle,
-                                                                      int blocks, int threads) {
+                                                                      CUfunction handle, int blocks,
+                                                                      int threads) {
     return entry(__func__, [&](Driver& driver) {
         require_value(bytes != nullptr && blocks > 0 && threads > 0, "an argument");
         const ContextRef context = driver.current();

@@ -16,20 +16,22 @@ using device::MemoryKind;
 
 namespace {
 
-constexpr unsigned kAllocFlags = CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP |
-                                 CU_MEMHOSTALLOC_WRITECOMBINED;
+constexpr unsigned kAllocFlags =
+    CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP | CU_MEMHOSTALLOC_WRITECOMBINED;
 constexpr unsigned kRegisterFlags = CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP |
                                     CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY;
 
-Address address_of(const void* pointer) { return reinterpret_cast<Address>(pointer); }
+Address address_of(const void* pointer) {
+    return reinterpret_cast<Address>(pointer);
+}
 
 void allocate(Driver& driver, void** pointer, std::size_t size, unsigned flags) {
     require_value(pointer != nullptr && size != 0, "nowhere, or nothing, to allocate");
     require_value((flags & ~kAllocFlags) == 0, "unknown flags");
     const auto context = driver.current_healthy();
     // With unified addressing all of it is mapped, whether asked for or not.
-    const AllocationRef allocation = driver.memory().allocate_pinned(
-        context->owner(), size, flags | CU_MEMHOSTALLOC_DEVICEMAP);
+    const AllocationRef allocation =
+        driver.memory().allocate_pinned(context->owner(), size, flags | CU_MEMHOSTALLOC_DEVICEMAP);
     *pointer = reinterpret_cast<void*>(allocation->base);
 }
 
@@ -83,8 +85,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemHostRegister(void* pointer, size_t size, unsi
     return register_host(__func__, pointer, size, flags);
 }
 
-CUBAR_EXPORT CUresult CUDAAPI cuMemHostRegister_v2(void* pointer, size_t size,
-                                                   unsigned int flags) {
+CUBAR_EXPORT CUresult CUDAAPI cuMemHostRegister_v2(void* pointer, size_t size, unsigned int flags) {
     return register_host(__func__, pointer, size, flags);
 }
 

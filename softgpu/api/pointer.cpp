@@ -31,11 +31,13 @@ bool host_can_reach(const Allocation& allocation) {
 /// answer.
 void get(const Allocation& allocation, Address address, CUpointer_attribute attribute, void* data) {
     switch (attribute) {
-        case CU_POINTER_ATTRIBUTE_CONTEXT: return put(data, allocation.context);
+        case CU_POINTER_ATTRIBUTE_CONTEXT:
+            return put(data, allocation.context);
         case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
             return put(data, static_cast<unsigned>(allocation.on_host() ? CU_MEMORYTYPE_HOST
                                                                         : CU_MEMORYTYPE_DEVICE));
-        case CU_POINTER_ATTRIBUTE_DEVICE_POINTER: return put<CUdeviceptr>(data, address);
+        case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
+            return put<CUdeviceptr>(data, address);
         case CU_POINTER_ATTRIBUTE_HOST_POINTER:
             require_value(host_can_reach(allocation), "the host has no pointer to this memory");
             return put(data, reinterpret_cast<void*>(address));
@@ -46,21 +48,28 @@ void get(const Allocation& allocation, Address address, CUpointer_attribute attr
             return put<unsigned long long>(data, allocation.id);
         case CU_POINTER_ATTRIBUTE_IS_MANAGED:
             return put(data, static_cast<unsigned>(allocation.kind == MemoryKind::kManaged));
-        case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL: return put(data, allocation.device);
+        case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
+            return put(data, allocation.device);
         case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
         case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
             return put<CUdeviceptr>(data, allocation.base);
         case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
-        case CU_POINTER_ATTRIBUTE_MAPPING_SIZE: return put<std::size_t>(data, allocation.size);
-        case CU_POINTER_ATTRIBUTE_MAPPED: return put(data, 1U);
-        case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES: return put<unsigned long long>(data, 0);
+        case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
+            return put<std::size_t>(data, allocation.size);
+        case CU_POINTER_ATTRIBUTE_MAPPED:
+            return put(data, 1U);
+        case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
+            return put<unsigned long long>(data, 0);
         case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
         case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
-        case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: return put(data, 0U);
+        case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
+            return put(data, 0U);
         case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
             return put(data, static_cast<unsigned>(CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE));
-        case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE: return put<CUmemoryPool>(data, nullptr);
-        default: throw api::Error(CUDA_ERROR_INVALID_VALUE, "no such pointer attribute");
+        case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
+            return put<CUmemoryPool>(data, nullptr);
+        default:
+            throw api::Error(CUDA_ERROR_INVALID_VALUE, "no such pointer attribute");
     }
 }
 
@@ -69,18 +78,25 @@ void get(const Allocation& allocation, Address address, CUpointer_attribute attr
 void put_unknown(CUpointer_attribute attribute, void* data) {
     constexpr int kNoDevice = -2;
     switch (attribute) {
-        case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL: return put(data, kNoDevice);
-        case CU_POINTER_ATTRIBUTE_CONTEXT: return put<CUcontext>(data, nullptr);
+        case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
+            return put(data, kNoDevice);
+        case CU_POINTER_ATTRIBUTE_CONTEXT:
+            return put<CUcontext>(data, nullptr);
         case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
         case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
-        case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR: return put<CUdeviceptr>(data, 0);
-        case CU_POINTER_ATTRIBUTE_HOST_POINTER: return put<void*>(data, nullptr);
+        case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
+            return put<CUdeviceptr>(data, 0);
+        case CU_POINTER_ATTRIBUTE_HOST_POINTER:
+            return put<void*>(data, nullptr);
         case CU_POINTER_ATTRIBUTE_BUFFER_ID:
         case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
-        case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES: return put<unsigned long long>(data, 0);
+        case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
+            return put<unsigned long long>(data, 0);
         case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
-        case CU_POINTER_ATTRIBUTE_MAPPING_SIZE: return put<std::size_t>(data, 0);
-        case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE: return put<CUmemoryPool>(data, nullptr);
+        case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
+            return put<std::size_t>(data, 0);
+        case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
+            return put<CUmemoryPool>(data, nullptr);
         case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
         case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
         case CU_POINTER_ATTRIBUTE_IS_MANAGED:
@@ -88,8 +104,10 @@ void put_unknown(CUpointer_attribute attribute, void* data) {
         case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
         case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
         case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-        case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE: return put(data, 0U);
-        default: throw api::Error(CUDA_ERROR_INVALID_VALUE, "no such pointer attribute");
+        case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
+            return put(data, 0U);
+        default:
+            throw api::Error(CUDA_ERROR_INVALID_VALUE, "no such pointer attribute");
     }
 }
 
@@ -100,8 +118,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuPointerGetAttribute(void* data, CUpointer_attrib
     return entry(__func__, [&](Driver& driver) {
         require_value(data != nullptr && pointer != 0, "a null pointer");
         const AllocationRef allocation = driver.memory().find(pointer);
-        if (allocation == nullptr && attribute == CU_POINTER_ATTRIBUTE_MAPPED)
-            return put(data, 0U);
+        if (allocation == nullptr && attribute == CU_POINTER_ATTRIBUTE_MAPPED) return put(data, 0U);
         require_value(allocation != nullptr, "not memory that CUDA knows");
         get(*allocation, pointer, attribute, data);
     });
@@ -133,8 +150,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuPointerSetAttribute(const void* value,
         require_value(value != nullptr && attribute == CU_POINTER_ATTRIBUTE_SYNC_MEMOPS,
                       "this attribute cannot be set");
         const AllocationRef allocation = driver.memory().find(pointer);
-        require_value(allocation != nullptr && !allocation->on_host(),
-                      "not memory of the device");
+        require_value(allocation != nullptr && !allocation->on_host(), "not memory of the device");
         unsigned wanted = 0;
         std::memcpy(&wanted, value, sizeof wanted);
         allocation->sync_memops = wanted != 0;

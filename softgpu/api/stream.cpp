@@ -151,10 +151,12 @@ CUBAR_EXPORT CUresult CUDAAPI cuStreamGetCaptureInfo_v2(CUstream stream,
     return cuStreamIsCapturing(stream, status);
 }
 
-CUBAR_EXPORT CUresult CUDAAPI cuStreamGetCaptureInfo_v3(
-    CUstream stream, CUstreamCaptureStatus* status, cuuint64_t* /*id*/, CUgraph* /*graph*/,
-    const CUgraphNode** /*dependencies*/, const CUgraphEdgeData** /*edges*/,
-    size_t* /*dependency_count*/) {
+CUBAR_EXPORT CUresult CUDAAPI cuStreamGetCaptureInfo_v3(CUstream stream,
+                                                        CUstreamCaptureStatus* status,
+                                                        cuuint64_t* /*id*/, CUgraph* /*graph*/,
+                                                        const CUgraphNode** /*dependencies*/,
+                                                        const CUgraphEdgeData** /*edges*/,
+                                                        size_t* /*dependency_count*/) {
     return cuStreamIsCapturing(stream, status);
 }
 

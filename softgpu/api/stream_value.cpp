@@ -40,10 +40,12 @@ ValueOperation from(const CUstreamBatchMemOpParams& parameters) {
             return {Kind::kWait, 4, wait.address, wait.value, wait.flags};
         case CU_STREAM_MEM_OP_WAIT_VALUE_64:
             return {Kind::kWait, 8, wait.address, wait.value64, wait.flags};
-        case CU_STREAM_MEM_OP_BARRIER: return {Kind::kBarrier, 4, 0, 0, 0};
+        case CU_STREAM_MEM_OP_BARRIER:
+            return {Kind::kBarrier, 4, 0, 0, 0};
         case CU_STREAM_MEM_OP_FLUSH_REMOTE_WRITES:
             throw api::Error(CUDA_ERROR_NOT_SUPPORTED, "remote writes cannot be flushed");
-        default: throw api::Error(CUDA_ERROR_INVALID_VALUE, "no such operation");
+        default:
+            throw api::Error(CUDA_ERROR_INVALID_VALUE, "no such operation");
     }
 }
 

@@ -14,12 +14,13 @@ constexpr Address kPreferred = 0x2000'0000'0000;
 // Where Go programs keep their heap: a peer that mirrors these addresses is likely to collide.
 constexpr Address kColliding = 0x00c0'0000'0000;
 
-void* at(Address address) { return reinterpret_cast<void*>(address); }
+void* at(Address address) {
+    return reinterpret_cast<void*>(address);
+}
 
 Address map_window(Address preferred) {
     constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    void* window =
-        mmap(at(preferred), kWindowSize, PROT_NONE, kFlags | MAP_FIXED_NOREPLACE, -1, 0);
+    void* window = mmap(at(preferred), kWindowSize, PROT_NONE, kFlags | MAP_FIXED_NOREPLACE, -1, 0);
     if (window == MAP_FAILED) window = mmap(nullptr, kWindowSize, PROT_NONE, kFlags, -1, 0);
     return window == MAP_FAILED ? 0 : reinterpret_cast<Address>(window);
 }

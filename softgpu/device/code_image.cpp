@@ -27,9 +27,12 @@ using driver::image::ImageKind;
 bool runs(const FatbinEntry& entry, const Architecture& architecture) {
     const auto own = static_cast<unsigned>(architecture.major * 10 + architecture.minor);
     switch (entry.suffix) {
-        case ArchSuffix::kNone: return entry.sm <= own;
-        case ArchSuffix::kSpecific: return entry.sm == own;
-        case ArchSuffix::kFamily: return entry.sm <= own && entry.sm / 10 == own / 10;
+        case ArchSuffix::kNone:
+            return entry.sm <= own;
+        case ArchSuffix::kSpecific:
+            return entry.sm == own;
+        case ArchSuffix::kFamily:
+            return entry.sm <= own && entry.sm / 10 == own / 10;
     }
     return false;
 }
@@ -46,9 +49,13 @@ CodeImage::CodeImage(const void* image, Lifetime lifetime, const Architecture& a
     const auto measured = driver::image::measure(image);
     if (!measured) refuse(CUDA_ERROR_INVALID_IMAGE, measured.reason(), log);
     switch (measured->kind) {
-        case ImageKind::kPtx: text_ = as_text(measured->bytes); return;
+        case ImageKind::kPtx:
+            text_ = as_text(measured->bytes);
+            return;
         case ImageKind::kFatbin:
-        case ImageKind::kFatbinWrapper: choose(measured->bytes, log); break;
+        case ImageKind::kFatbinWrapper:
+            choose(measured->bytes, log);
+            break;
         case ImageKind::kElf: {
             if (const auto elf = driver::image::ElfReader::open(measured->bytes); !elf)
                 refuse(CUDA_ERROR_INVALID_IMAGE, elf.reason(), log);
@@ -73,8 +80,7 @@ void CodeImage::choose(Bytes fatbin, std::string& log) {
         if (!entry.is(EntryKind::kPtx) || !runs(entry, architecture_)) continue;
         if (!entry_ || entry.sm > entry_->sm) entry_ = entry;
     }
-    if (!entry_)
-        refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, "the fatbin has no PTX for this device", log);
+    if (!entry_) refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, "the fatbin has no PTX for this device", log);
 }
 
 std::unique_ptr<ptx::Module> CodeImage::parse(std::string& log) const {

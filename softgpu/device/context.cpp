@@ -44,11 +44,16 @@ Context::Context(Device& device, Memory& memory, const Settings& settings, CUcon
 
 std::size_t Context::limit(CUlimit limit) const {
     switch (limit) {
-        case CU_LIMIT_STACK_SIZE: return stack_size_;
-        case CU_LIMIT_PRINTF_FIFO_SIZE: return print_->capacity();
-        case CU_LIMIT_MALLOC_HEAP_SIZE: return heap_size_;
-        case CU_LIMIT_MAX_L2_FETCH_GRANULARITY: return fetch_granularity_;
-        default: break;
+        case CU_LIMIT_STACK_SIZE:
+            return stack_size_;
+        case CU_LIMIT_PRINTF_FIFO_SIZE:
+            return print_->capacity();
+        case CU_LIMIT_MALLOC_HEAP_SIZE:
+            return heap_size_;
+        case CU_LIMIT_MAX_L2_FETCH_GRANULARITY:
+            return fetch_granularity_;
+        default:
+            break;
     }
     require_value(limit >= 0 && limit < CU_LIMIT_MAX, "no such limit");
     throw Error(CUDA_ERROR_UNSUPPORTED_LIMIT, "a limit of something that is not there");
@@ -60,13 +65,18 @@ void Context::set_limit(CUlimit limit, std::size_t value) {
             require_value(value <= kLargestStack, "stack size");
             stack_size_ = round_up(value, 16);
             return;
-        case CU_LIMIT_PRINTF_FIFO_SIZE: print_->set_capacity(value); return;
-        case CU_LIMIT_MALLOC_HEAP_SIZE: heap_size_ = value; return;
+        case CU_LIMIT_PRINTF_FIFO_SIZE:
+            print_->set_capacity(value);
+            return;
+        case CU_LIMIT_MALLOC_HEAP_SIZE:
+            heap_size_ = value;
+            return;
         case CU_LIMIT_MAX_L2_FETCH_GRANULARITY:
             require_value(value <= kLargestFetch, "fetch granularity");
             fetch_granularity_ = value;
             return;
-        default: break;
+        default:
+            break;
     }
     require_value(limit >= 0 && limit < CU_LIMIT_MAX, "no such limit");
     throw Error(CUDA_ERROR_UNSUPPORTED_LIMIT, "a limit of something that is not there");

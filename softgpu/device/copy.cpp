@@ -12,7 +12,9 @@ namespace {
 // caller wait instead.
 constexpr std::size_t kLargestStaged = std::size_t{64} << 10;
 
-std::byte* at(Address address) { return reinterpret_cast<std::byte*>(address); }
+std::byte* at(Address address) {
+    return reinterpret_cast<std::byte*>(address);
+}
 
 void move(CopySide destination, CopySide source, CopyExtent extent) {
     const bool rows_join = destination.pitch == extent.width && source.pitch == extent.width;
@@ -60,8 +62,7 @@ Copy::Copy(const Memory& memory, CopySide destination, Claim destination_claim, 
     : destination_(destination),
       source_(source),
       extent_(extent),
-      to_(extent.empty() ? Place::kDevice
-                         : check(memory, destination, destination_claim, extent)),
+      to_(extent.empty() ? Place::kDevice : check(memory, destination, destination_claim, extent)),
       from_(extent.empty() ? Place::kDevice : check(memory, source, source_claim, extent)) {}
 
 void Copy::perform() const {
@@ -87,14 +88,16 @@ void Copy::run(Context& context, const StreamRef& stream) const {
 }
 
 void Copy::run_async(Context& context, const StreamRef& stream) const {
-    if (to_ == Place::kPageable || (from_ == Place::kPageable && extent_.bytes() > kLargestStaged)) {
+    if (to_ == Place::kPageable ||
+        (from_ == Place::kPageable && extent_.bytes() > kLargestStaged)) {
         context.streams().execute(stream, make_task([copy = *this] { copy.perform(); }));
     } else if (from_ == Place::kPageable) {
         context.streams().submit(stream, make_task([copy = *this, bytes = gather()]() mutable {
-            copy.source_ = {reinterpret_cast<Address>(bytes.data()), copy.extent_.width,
-                            copy.extent_.width * copy.extent_.height};
-            copy.perform();
-        }));
+                                     copy.source_ = {reinterpret_cast<Address>(bytes.data()),
+                                                     copy.extent_.width,
+                                                     copy.extent_.width * copy.extent_.height};
+                                     copy.perform();
+                                 }));
     } else {
         context.streams().submit(stream, make_task([copy = *this] { copy.perform(); }));
     }

@@ -12,9 +12,7 @@ struct ThreadState {
     /// The last one is current. Handles, not objects: a context may end while it is on a stack.
     std::vector<CUcontext> contexts;
 
-    [[nodiscard]] CUcontext current() const {
-        return contexts.empty() ? nullptr : contexts.back();
-    }
+    [[nodiscard]] CUcontext current() const { return contexts.empty() ? nullptr : contexts.back(); }
     void set_current(CUcontext context);
 };
 

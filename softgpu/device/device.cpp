@@ -59,10 +59,9 @@ driver::DeviceIdentity Device::identity_of(int index) {
 
 std::string Device::pci_bus_id() const {
     std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), "%04x:%02x:%02x.0",
-                  static_cast<unsigned>(identity_.pci_domain),
-                  static_cast<unsigned>(identity_.pci_bus),
-                  static_cast<unsigned>(identity_.pci_device));
+    std::snprintf(
+        text.data(), text.size(), "%04x:%02x:%02x.0", static_cast<unsigned>(identity_.pci_domain),
+        static_cast<unsigned>(identity_.pci_bus), static_cast<unsigned>(identity_.pci_device));
     return text.data();
 }
 

@@ -41,8 +41,8 @@ std::vector<unsigned> visible(int count) {
 Driver::Driver() : settings_(Settings::from_environment()), memory_(settings_.strict) {
     for (const unsigned index : visible(settings_.devices)) {
         const auto ordinal = static_cast<int>(devices_.size());
-        devices_.push_back(std::make_unique<Device>(memory_.space(), settings_, ordinal,
-                                                    static_cast<int>(index)));
+        devices_.push_back(
+            std::make_unique<Device>(memory_.space(), settings_, ordinal, static_cast<int>(index)));
         primaries_.push_back(std::make_unique<Primary>());
         primaries_.back()->handle = contexts.reserve();
     }
@@ -64,7 +64,9 @@ CUresult Driver::initialise() {
     return instance()->devices_.empty() ? CUDA_ERROR_NO_DEVICE : CUDA_SUCCESS;
 }
 
-Driver* Driver::instance() { return the_driver.load(std::memory_order_acquire); }
+Driver* Driver::instance() {
+    return the_driver.load(std::memory_order_acquire);
+}
 
 exec::Executor& Driver::executor() {
     std::call_once(executor_once_, [this] { executor_ = std::make_unique<exec::Executor>(); });

@@ -20,7 +20,7 @@ void Event::record(StreamSet& streams, const StreamRef& stream) {
     auto time = std::make_shared<std::int64_t>(0);
     // Held over both steps, so that of two racing records the later one in the stream stays.
     std::lock_guard lock(mutex_);
-    Point point = streams.submit(stream, make_task([time] { *time = now(); }));
+    Point point = streams.submit_brief(stream, [time] { *time = now(); });
     latest_ = Record{std::move(point), std::move(time)};
 }
 

@@ -28,12 +28,16 @@ void Fill::perform() const {
     for (std::size_t y = 0; y < height; ++y) {
         auto* row = reinterpret_cast<std::byte*>(base + y * pitch);
         switch (element) {
-            case 1: std::memset(row, static_cast<int>(value), width); break;
+            case 1:
+                std::memset(row, static_cast<int>(value), width);
+                break;
             case 2:
                 std::fill_n(reinterpret_cast<std::uint16_t*>(row), width,
                             static_cast<std::uint16_t>(value));
                 break;
-            default: std::fill_n(reinterpret_cast<std::uint32_t*>(row), width, value); break;
+            default:
+                std::fill_n(reinterpret_cast<std::uint32_t*>(row), width, value);
+                break;
         }
     }
 }

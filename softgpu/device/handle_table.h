@@ -120,9 +120,7 @@ private:
         std::uint64_t generation = 1;
     };
 
-    static std::uint64_t bits_of(Handle handle) {
-        return reinterpret_cast<std::uintptr_t>(handle);
-    }
+    static std::uint64_t bits_of(Handle handle) { return reinterpret_cast<std::uintptr_t>(handle); }
     static Handle to_handle(std::uint64_t bits) { return reinterpret_cast<Handle>(bits); }
 
     const Slot* locate(Handle handle) const {

@@ -85,8 +85,7 @@ std::vector<std::byte> pack(const exec::KernelInfo& kernel, const LaunchRequest&
 void report(const exec::Fault& fault, FaultState& state) {
     if (fault.kind == exec::FaultKind::kCancelled) return;
     // As CUDA does, an assertion that fails says so on stderr.
-    if (fault.kind == exec::FaultKind::kAssert)
-        std::fprintf(stderr, "%s\n", fault.message.c_str());
+    if (fault.kind == exec::FaultKind::kAssert) std::fprintf(stderr, "%s\n", fault.message.c_str());
     CUBAR_LOG(kError, "softgpu: kernel %s, line %u: %s", fault.kernel.c_str(), fault.line,
               fault.message.c_str());
     state.set(error_of(fault.kind));
@@ -96,15 +95,24 @@ void report(const exec::Fault& fault, FaultState& state) {
 
 CUresult error_of(exec::FaultKind kind) {
     switch (kind) {
-        case exec::FaultKind::kIllegalAddress: return CUDA_ERROR_ILLEGAL_ADDRESS;
-        case exec::FaultKind::kMisalignedAddress: return CUDA_ERROR_MISALIGNED_ADDRESS;
-        case exec::FaultKind::kAssert: return CUDA_ERROR_ASSERT;
-        case exec::FaultKind::kIllegalInstruction: return CUDA_ERROR_ILLEGAL_INSTRUCTION;
-        case exec::FaultKind::kInvalidPc: return CUDA_ERROR_INVALID_PC;
-        case exec::FaultKind::kTrap: return CUDA_ERROR_LAUNCH_FAILED;
-        case exec::FaultKind::kStackOverflow: return CUDA_ERROR_HARDWARE_STACK_ERROR;
-        case exec::FaultKind::kDeadlock: return CUDA_ERROR_LAUNCH_TIMEOUT;
-        case exec::FaultKind::kCancelled: return CUDA_SUCCESS;
+        case exec::FaultKind::kIllegalAddress:
+            return CUDA_ERROR_ILLEGAL_ADDRESS;
+        case exec::FaultKind::kMisalignedAddress:
+            return CUDA_ERROR_MISALIGNED_ADDRESS;
+        case exec::FaultKind::kAssert:
+            return CUDA_ERROR_ASSERT;
+        case exec::FaultKind::kIllegalInstruction:
+            return CUDA_ERROR_ILLEGAL_INSTRUCTION;
+        case exec::FaultKind::kInvalidPc:
+            return CUDA_ERROR_INVALID_PC;
+        case exec::FaultKind::kTrap:
+            return CUDA_ERROR_LAUNCH_FAILED;
+        case exec::FaultKind::kStackOverflow:
+            return CUDA_ERROR_HARDWARE_STACK_ERROR;
+        case exec::FaultKind::kDeadlock:
+            return CUDA_ERROR_LAUNCH_TIMEOUT;
+        case exec::FaultKind::kCancelled:
+            return CUDA_SUCCESS;
     }
     return CUDA_ERROR_LAUNCH_FAILED;
 }
@@ -134,19 +142,21 @@ PreparedLaunch::PreparedLaunch(const Context& context, FunctionRef function,
     config_.multiprocessors = Device::kMultiprocessors;
 }
 
+Point PreparedLaunch::submit(Context& context, const StreamRef& stream) && {
+    if (Driver::get().settings().null_kernels) return context.streams().submit_brief(stream, [] {});
+    return context.streams().submit(stream, std::move(*this).task(context));
+}
+
 TaskPtr PreparedLaunch::task(Context& context) && {
     // The context waits for its streams before it ends, so the reference holds.
     return make_task([launch = std::move(*this), &context, fault = context.fault(),
                       print = context.print()]() mutable {
-        if (Driver::get().settings().null_kernels) return;
         launch.config_.parameters = launch.parameters_;
         launch.config_.print = print.get();
-        const exec::Grid grid = Driver::get().executor().launch(
-            launch.function_->program(), launch.function_->kernel(), launch.config_,
-            context.memory().map(), [fault](std::optional<exec::Fault> why) {
-                if (why) report(*why, *fault);
-            });
-        grid.wait();
+        const std::optional<exec::Fault> why =
+            Driver::get().executor().run(launch.function_->program(), launch.function_->kernel(),
+                                         launch.config_, context.memory().map());
+        if (why) report(*why, *fault);
         context.flush_prints_eagerly();
     });
 }

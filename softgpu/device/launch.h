@@ -31,10 +31,13 @@ public:
     /// Checks what CUDA checks before it returns from a launch, and throws its errors.
     PreparedLaunch(const Context& context, FunctionRef function, const LaunchRequest& request);
 
-    /// The operation for a stream of the context.
-    TaskPtr task(Context& context) &&;
+    /// Enqueues it on a stream of the context. Without an executor (CUBAR_SOFTGPU_NULL) only its
+    /// place in the stream's order remains.
+    Point submit(Context& context, const StreamRef& stream) &&;
 
 private:
+    TaskPtr task(Context& context) &&;
+
     FunctionRef function_;
     exec::LaunchConfig config_;
     std::vector<std::byte> parameters_;

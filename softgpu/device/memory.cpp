@@ -14,7 +14,9 @@
 namespace cubar::softgpu::device {
 namespace {
 
-void* at(Address address) { return reinterpret_cast<void*>(address); }
+void* at(Address address) {
+    return reinterpret_cast<void*>(address);
+}
 
 std::size_t host_page() {
     static const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
@@ -64,10 +66,10 @@ AllocationRef Memory::allocate(Heap& heap, MemoryOwner owner, std::size_t size, 
 }
 
 AllocationRef Memory::allocate_pinned(MemoryOwner owner, std::size_t size, unsigned flags) {
-    void* host = size <= SIZE_MAX / 2 ? mmap(nullptr, round_up(size, host_page()),
-                                             PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                                             -1, 0)
-                                      : MAP_FAILED;
+    void* host = size <= SIZE_MAX / 2
+                     ? mmap(nullptr, round_up(size, host_page()), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                     : MAP_FAILED;
     if (host == MAP_FAILED) throw Error(CUDA_ERROR_OUT_OF_MEMORY, "host memory is exhausted");
     return insert(
         describe(owner, reinterpret_cast<Address>(host), size, MemoryKind::kPinned, flags));

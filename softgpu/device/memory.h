@@ -32,9 +32,9 @@ struct Allocation {
     MemoryKind kind = MemoryKind::kDevice;
     CUcontext context = nullptr;  ///< it dies with this one
     int device = 0;               ///< ordinal
-    unsigned flags = 0;           ///< CU_MEMHOSTALLOC_… or CU_MEMHOSTREGISTER_… or CU_MEM_ATTACH_…
-    std::uint64_t id = 0;         ///< unique in this process
-    Heap* heap = nullptr;         ///< where the memory came from; null for host memory
+    unsigned flags = 0;    ///< CU_MEMHOSTALLOC_… or CU_MEMHOSTREGISTER_… or CU_MEM_ATTACH_…
+    std::uint64_t id = 0;  ///< unique in this process
+    Heap* heap = nullptr;  ///< where the memory came from; null for host memory
     std::atomic<bool> sync_memops = false;
 
     [[nodiscard]] bool on_host() const {

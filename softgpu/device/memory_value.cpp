@@ -24,10 +24,14 @@ template <class Word>
 bool fulfilled(Word found, Word value, unsigned condition) {
     using Signed = std::make_signed_t<Word>;
     switch (condition) {
-        case CU_STREAM_WAIT_VALUE_GEQ: return static_cast<Signed>(found - value) >= 0;
-        case CU_STREAM_WAIT_VALUE_EQ: return found == value;
-        case CU_STREAM_WAIT_VALUE_AND: return (found & value) != 0;
-        default: return static_cast<Word>(~(found | value)) != 0;
+        case CU_STREAM_WAIT_VALUE_GEQ:
+            return static_cast<Signed>(found - value) >= 0;
+        case CU_STREAM_WAIT_VALUE_EQ:
+            return found == value;
+        case CU_STREAM_WAIT_VALUE_AND:
+            return (found & value) != 0;
+        default:
+            return static_cast<Word>(~(found | value)) != 0;
     }
 }
 
@@ -88,13 +92,18 @@ void ValueOperation::perform(const Stream& stream) const {
 void run_values(Context& context, const StreamRef& stream,
                 std::span<const ValueOperation> operations) {
     for (const ValueOperation& operation : operations) operation.check(context.memory());
-    context.streams().submit(
-        stream,
-        make_task([list = std::vector(operations.begin(), operations.end())](Stream& own) {
-            for (const ValueOperation& operation : list)
-                // A fault while one waited: nothing after it happens.
-                if (!own.abandoned()) operation.perform(own);
-        }));
+    auto perform = [list = std::vector(operations.begin(), operations.end())](Stream& own) {
+        for (const ValueOperation& operation : list)
+            // A fault while one waited: nothing after it happens.
+            if (!own.abandoned()) operation.perform(own);
+    };
+    const bool waits = std::any_of(operations.begin(), operations.end(), [](const auto& each) {
+        return each.kind == ValueOperation::Kind::kWait;
+    });
+    if (waits)
+        context.streams().submit(stream, make_task(std::move(perform)));
+    else
+        context.streams().submit_brief(stream, std::move(perform));
 }
 
 }  // namespace cubar::softgpu::device

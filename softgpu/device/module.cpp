@@ -16,9 +16,8 @@ namespace {
 /// that lies in memory costs an interpreter nothing.
 constexpr int registers_for(int threads) {
     const int warps = (threads + Architecture::kWarpSize - 1) / Architecture::kWarpSize;
-    const int per_warp =
-        Architecture::kRegistersPerBlock / warps / Architecture::kRegisterUnit *
-        Architecture::kRegisterUnit;
+    const int per_warp = Architecture::kRegistersPerBlock / warps / Architecture::kRegisterUnit *
+                         Architecture::kRegisterUnit;
     return std::min(255, per_warp / Architecture::kWarpSize);
 }
 
@@ -58,8 +57,8 @@ std::shared_ptr<Module> Module::load(Context& context, std::unique_ptr<ptx::Modu
         log += reasons;
         throw Error(CUDA_ERROR_INVALID_PTX, "the PTX cannot be executed");
     }
-    return std::shared_ptr<Module>(new Module(context.handle(), std::move(program), target,
-                                              context.device().architecture()));
+    return std::shared_ptr<Module>(
+        new Module(context.handle(), std::move(program), target, context.device().architecture()));
 }
 
 FunctionRef Module::function(std::string_view name) {
@@ -127,8 +126,7 @@ int Function::static_shared() const {
 }
 
 int Function::max_threads_per_block() const {
-    return std::min(static_cast<int>(info().max_threads_per_block),
-                    Architecture::kThreadsPerBlock);
+    return std::min(static_cast<int>(info().max_threads_per_block), Architecture::kThreadsPerBlock);
 }
 
 int Function::max_dynamic_shared() const {
@@ -139,16 +137,24 @@ int Function::max_dynamic_shared() const {
 int Function::attribute(CUfunction_attribute attribute) const {
     prepare();
     switch (attribute) {
-        case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: return max_threads_per_block();
-        case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES: return static_shared();
-        case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES: return static_cast<int>(usage_.constant);
-        case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES: return static_cast<int>(usage_.local);
-        case CU_FUNC_ATTRIBUTE_NUM_REGS: return registers();
-        case CU_FUNC_ATTRIBUTE_PTX_VERSION: return static_cast<int>(ptx_target_);
+        case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
+            return max_threads_per_block();
+        case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES:
+            return static_shared();
+        case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES:
+            return static_cast<int>(usage_.constant);
+        case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES:
+            return static_cast<int>(usage_.local);
+        case CU_FUNC_ATTRIBUTE_NUM_REGS:
+            return registers();
+        case CU_FUNC_ATTRIBUTE_PTX_VERSION:
+            return static_cast<int>(ptx_target_);
         case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
             return architecture_.major * 10 + architecture_.minor;
-        case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA: return 0;
-        case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: return max_dynamic_shared();
+        case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA:
+            return 0;
+        case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
+            return max_dynamic_shared();
         case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
             return settings_->shared_carveout.load(std::memory_order_relaxed);
         case CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET:
@@ -156,8 +162,10 @@ int Function::attribute(CUfunction_attribute attribute) const {
         case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
         case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH:
         case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
-        case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE: return 0;
-        default: throw Error(CUDA_ERROR_INVALID_VALUE, "no such function attribute");
+        case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+            return 0;
+        default:
+            throw Error(CUDA_ERROR_INVALID_VALUE, "no such function attribute");
     }
 }
 
@@ -174,7 +182,8 @@ void Function::set_attribute(CUfunction_attribute attribute, int value) {
             require_value(value >= -1 && value <= 100, "a carveout is a percentage");
             settings_->shared_carveout = value;
             return;
-        default: throw Error(CUDA_ERROR_INVALID_VALUE, "this function attribute cannot be set");
+        default:
+            throw Error(CUDA_ERROR_INVALID_VALUE, "this function attribute cannot be set");
     }
 }
 

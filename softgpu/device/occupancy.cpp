@@ -12,8 +12,7 @@ BlockDemand demand_of(const Function& function, int threads, std::size_t dynamic
 
 int active_blocks(const Architecture& architecture, const BlockDemand& demand) {
     if (demand.threads <= 0 || demand.threads > Architecture::kThreadsPerBlock) return 0;
-    const int warps =
-        (demand.threads + Architecture::kWarpSize - 1) / Architecture::kWarpSize;
+    const int warps = (demand.threads + Architecture::kWarpSize - 1) / Architecture::kWarpSize;
     const int warps_per_multiprocessor =
         architecture.threads_per_multiprocessor / Architecture::kWarpSize;
     int blocks = std::min(architecture.blocks_per_multiprocessor, warps_per_multiprocessor / warps);
@@ -28,8 +27,9 @@ int active_blocks(const Architecture& architecture, const BlockDemand& demand) {
         round_up(demand.shared + static_cast<std::size_t>(architecture.shared_reserved_per_block),
                  static_cast<std::size_t>(architecture.shared_unit));
     const auto shared = static_cast<std::size_t>(architecture.shared_per_multiprocessor);
-    if (taken != 0) blocks = static_cast<int>(std::min<std::size_t>(
-                        static_cast<std::size_t>(blocks), shared / taken));
+    if (taken != 0)
+        blocks = static_cast<int>(
+            std::min<std::size_t>(static_cast<std::size_t>(blocks), shared / taken));
     return blocks;
 }
 

@@ -3,12 +3,20 @@
 
 #include <thread>
 
+#include "softgpu/device/look_briefly.h"
+
 namespace cubar::softgpu::device {
 
-bool Point::done() const { return stream_ == nullptr || stream_->reached(sequence_); }
+bool Point::done() const {
+    return stream_ == nullptr || stream_->reached(sequence_);
+}
 
 void Point::wait() const {
-    if (!done()) stream_->wait_for(sequence_);
+    if (!done()) stream_->wait_for(sequence_, true);
+}
+
+void Point::wait_idly() const {
+    if (!done()) stream_->wait_for(sequence_, false);
 }
 
 void Stream::await_space() {
@@ -28,6 +36,7 @@ Point Stream::append(TaskPtr task, std::vector<Point> after) {
         std::thread([self = shared_from_this()] { self->work(); }).detach();
         thread_started_ = true;
     }
+    called_.store(true, std::memory_order_release);
     work_.notify_one();
     return {shared_from_this(), issued_};
 }
@@ -64,6 +73,7 @@ void Stream::close(bool abandon) {
     std::lock_guard lock(mutex_);
     closed_ = true;
     if (abandon) abandoned_.store(true, std::memory_order_relaxed);
+    called_.store(true, std::memory_order_release);
     work_.notify_all();
 }
 
@@ -71,29 +81,50 @@ bool Stream::abandoned() const {
     return abandoned_.load(std::memory_order_relaxed) || setup_.fault->faulted();
 }
 
-void Stream::wait_for(std::uint64_t sequence) {
+void Stream::wait_for(std::uint64_t sequence, bool help) {
     std::unique_lock lock(mutex_);
-    progress_.wait(lock, [&] { return reached(sequence); });
+    while (!reached(sequence)) {
+        if (help && !busy_ && !queue_.empty() && queue_.front().task->may_move()) {
+            perform_first(lock);
+            continue;
+        }
+        lock.unlock();
+        const bool soon = look_briefly([&] { return reached(sequence); });
+        lock.lock();
+        if (soon) return;
+        progress_.wait(lock, [&] { return reached(sequence); });
+    }
 }
 
 void Stream::work() {
+    std::unique_lock lock(mutex_);
     for (;;) {
-        std::unique_lock lock(mutex_);
-        work_.wait(lock, [&] { return !busy_ && (!queue_.empty() || closed_); });
+        if (busy_ || (queue_.empty() && !closed_)) {
+            called_.store(false, std::memory_order_relaxed);
+            lock.unlock();
+            look_briefly([&] { return called_.load(std::memory_order_acquire); });
+            lock.lock();
+            work_.wait(lock, [&] { return !busy_ && (!queue_.empty() || closed_); });
+        }
         if (queue_.empty()) {
             thread_started_ = false;
             return;
         }
-        Operation operation = std::move(queue_.front());
-        queue_.pop_front();
-        busy_ = true;
-        lock.unlock();
-        for (const Point& point : operation.after) point.wait();
-        perform(*operation.task);
-        // Whatever the task holds is let go before anybody can see that it has ended.
-        operation = {};
-        complete();
+        perform_first(lock);
     }
+}
+
+void Stream::perform_first(std::unique_lock<std::mutex>& lock) {
+    Operation operation = std::move(queue_.front());
+    queue_.pop_front();
+    busy_ = true;
+    lock.unlock();
+    for (const Point& point : operation.after) point.wait_idly();
+    perform(*operation.task);
+    // Whatever the task holds is let go before anybody can see that it has ended.
+    operation = {};
+    lock.lock();
+    complete_locked();
 }
 
 void Stream::perform(Task& task) {
@@ -106,6 +137,10 @@ void Stream::perform(Task& task) {
 
 void Stream::complete() {
     std::lock_guard lock(mutex_);
+    complete_locked();
+}
+
+void Stream::complete_locked() {
     busy_ = false;
     completed_.fetch_add(1, std::memory_order_release);
     progress_.notify_all();

@@ -28,6 +28,8 @@ public:
 
     [[nodiscard]] bool done() const;
     void wait() const;
+    /// For a stream's thread, which has work of its own waiting: never does other streams' work.
+    void wait_idly() const;
     [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
     [[nodiscard]] const Stream* stream() const { return stream_.get(); }
 
@@ -51,9 +53,9 @@ public:
         StreamRole role = StreamRole::kCreated;
         unsigned flags = CU_STREAM_DEFAULT;
         int priority = 0;
-        std::uint64_t id = 0;        ///< unique in the process
+        std::uint64_t id = 0;  ///< unique in the process
         CUcontext context = nullptr;
-        std::size_t capacity = 0;    ///< operations in flight before callers block
+        std::size_t capacity = 0;  ///< operations in flight before callers block
         std::shared_ptr<FaultState> fault;
     };
     explicit Stream(Setup setup) : setup_(std::move(setup)) {}
@@ -95,16 +97,25 @@ private:
     [[nodiscard]] bool reached(std::uint64_t sequence) const {
         return completed_.load(std::memory_order_acquire) >= sequence;
     }
-    void wait_for(std::uint64_t sequence);
+    /// Blocks until that operation has ended. Does the stream's operations itself while its thread
+    /// is not at them, if `help`.
+    void wait_for(std::uint64_t sequence, bool help);
     void work();
+    /// Performs the first operation of the queue; the lock is held, but not meanwhile.
+    void perform_first(std::unique_lock<std::mutex>& lock);
     void perform(Task& task);
     void complete();
+    /// With the lock held.
+    void complete_locked();
 
     const Setup setup_;
     mutable std::mutex mutex_;
     std::condition_variable work_;      // something to do, or closed
     std::condition_variable progress_;  // an operation ended
     std::deque<Operation> queue_;
+    // Stored by append() and close(), looked at by work() before it sleeps; a hint, the queue
+    // rules.
+    std::atomic<bool> called_{false};
     bool busy_ = false;  // an operation taken from the queue, or a caller's own, is in work
     bool closed_ = false;
     bool thread_started_ = false;

@@ -22,7 +22,9 @@ std::uint64_t this_thread_number() {
 StreamSet::StreamSet(Setup setup)
     : setup_(std::move(setup)), legacy_(make(StreamRole::kLegacy, CU_STREAM_DEFAULT, 0)) {}
 
-StreamSet::~StreamSet() { abandon(); }
+StreamSet::~StreamSet() {
+    abandon();
+}
 
 void StreamSet::abandon() {
     std::lock_guard lock(mutex_);

@@ -37,6 +37,24 @@ public:
 
     /// Enqueues; blocks only while the stream's queue is full.
     Point submit(const StreamRef& stream, TaskPtr task, std::vector<Point> after = {});
+    /// The same for a callable that takes next to no time and waits for nothing: with nothing in
+    /// flight before it, it runs on the calling thread.
+    template <class Callable>
+    Point submit_brief(const StreamRef& stream, Callable callable) {
+        {
+            std::unique_lock lock(mutex_);
+            std::vector<Point> after;
+            add_order(*stream, after);
+            if (after.empty() && stream->try_claim()) {
+                Point end = stream->last();
+                lock.unlock();
+                CallableTask<Callable> task(std::move(callable));
+                stream->run_claimed(task);
+                return end;
+            }
+        }
+        return submit(stream, make_task(std::move(callable)));
+    }
     /// Does the task in the stream's order and returns when it is done. With nothing in flight
     /// before it, it runs on the calling thread.
     void execute(const StreamRef& stream, TaskPtr task);

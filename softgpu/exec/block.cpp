@@ -24,9 +24,14 @@ void write_barrier_result(const Frame& frame, const Insn& insn, uint32_t mask, u
                 if ((mask >> lane & 1) != 0) to[lane] = true_count;
             }
             return;
-        case ptx::Operation::kAnd: answer = true_count == count ? kAllLanes : 0; break;
-        case ptx::Operation::kOr: answer = true_count != 0 ? kAllLanes : 0; break;
-        default: return;
+        case ptx::Operation::kAnd:
+            answer = true_count == count ? kAllLanes : 0;
+            break;
+        case ptx::Operation::kOr:
+            answer = true_count != 0 ? kAllLanes : 0;
+            break;
+        default:
+            return;
     }
     *to = (*to & ~mask) | (answer & mask);
 }
@@ -50,7 +55,11 @@ AlignedBytes allocate_aligned(size_t bytes) {
     return AlignedBytes(static_cast<char*>(memory));
 }
 
-Block::Block(const GridFacts& grid) : grid_(grid), facts_(grid.facts) {
+Block::Block(const GridFacts& grid)
+    : grid_(&grid),
+      shared_bytes_(grid.shared_bytes),
+      local_bytes_(grid.local_bytes),
+      facts_(grid.facts) {
     shared_ = allocate_aligned(grid.shared_bytes);
     local_ = allocate_aligned(grid.local_bytes * kLanes * facts_.warps);
     warps_.reserve(facts_.warps);
@@ -69,6 +78,25 @@ Block::Block(const GridFacts& grid) : grid_(grid), facts_(grid.facts) {
     }
 }
 
+bool Block::fits(const GridFacts& grid) const {
+    return grid.shared_bytes == shared_bytes_ && grid.local_bytes == local_bytes_ &&
+           grid.facts.warps == facts_.warps;
+}
+
+void Block::adopt(const GridFacts& grid) {
+    grid_ = &grid;
+    facts_ = grid.facts;
+    for (const auto& warp : warps_) warp->parameters = grid.parameters.get();
+    // The ranges that it knows may be those of another map, or parameters that are gone.
+    caches_.fill({});
+    snapshot_.reset();
+    snapshot_version_ = 0;
+}
+
+uint64_t Block::bytes() const {
+    return shared_bytes_ + local_bytes_ * kLanes * facts_.warps;
+}
+
 void Block::start(const Dim3& index, uint32_t multiprocessor) {
     facts_.index = index;
     facts_.multiprocessor = multiprocessor;
@@ -84,7 +112,7 @@ void Block::start(const Dim3& index, uint32_t multiprocessor) {
         warp->force_sync = false;
         warp->spun = false;
         warp->pause = Pause::kYield;
-        const FunctionCode& entry = *grid_.code->entry;
+        const FunctionCode& entry = *grid_->code->entry;
         Frame* const frame = push_frame(*warp, entry, nullptr, mask);
         add_part(*warp, frame, entry.code.data(), mask, PartState::kReady);
     }
@@ -99,8 +127,9 @@ Frame* Block::push_frame(WarpState&, const FunctionCode& code, Frame* parent, ui
         frame = free_frames_.back();
         free_frames_.pop_back();
     }
-    if (frame->code == nullptr || frame->code->register_bytes < code.register_bytes) {
+    if (frame->register_bytes < code.register_bytes) {
         frame->registers = allocate_aligned(code.register_bytes);
+        frame->register_bytes = code.register_bytes;
     }
     frame->code = &code;
     frame->parent = parent;
@@ -125,7 +154,7 @@ void Block::run_warp(WarpState& warp) {
 }
 
 Block::Outcome Block::run() {
-    if (grid_.map->version() != snapshot_version_) caches_.fill({});
+    if (grid_->map->version() != snapshot_version_) caches_.fill({});
     unsigned spent = 0;
     for (;;) {
         bool ran = false;
@@ -168,7 +197,7 @@ const Insn* Block::fail(Warp& warp, const Insn* insn, FaultKind kind, uint64_t a
         faulted_ = true;
         fault_.kind = kind;
         fault_.address = address;
-        fault_.kernel = grid_.kernel;
+        fault_.kernel = grid_->kernel;
         fault_.line = insn != nullptr ? insn->line : 0;
         fault_.message = std::move(message);
     }
@@ -179,10 +208,10 @@ const Insn* Block::fail(Warp& warp, const Insn* insn, FaultKind kind, uint64_t a
 // --- memory ---
 
 bool Block::refill(RangeCache& cache, uint64_t address, uint64_t size) {
-    const uint64_t version = grid_.map->version();
+    const uint64_t version = grid_->map->version();
     if (version != snapshot_version_) {
         caches_.fill({});
-        snapshot_ = grid_.map->snapshot();
+        snapshot_ = grid_->map->snapshot();
         snapshot_version_ = version;
     }
     const MemoryMap::Range range = find_range(*snapshot_, address, size);
@@ -190,10 +219,10 @@ bool Block::refill(RangeCache& cache, uint64_t address, uint64_t size) {
         cache = {range.begin, range.end - range.begin};
         return true;
     }
-    const auto parameters = reinterpret_cast<uint64_t>(grid_.parameters.get());
+    const auto parameters = reinterpret_cast<uint64_t>(grid_->parameters.get());
     const uint64_t offset = address - parameters;
-    if (offset >= grid_.parameter_range || size > grid_.parameter_range - offset) return false;
-    cache = {parameters, grid_.parameter_range};
+    if (offset >= grid_->parameter_range || size > grid_->parameter_range - offset) return false;
+    cache = {parameters, grid_->parameter_range};
     return true;
 }
 

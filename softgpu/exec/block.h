@@ -21,9 +21,10 @@ struct Frame {
     Frame* parent = nullptr;
     const FunctionCode* code = nullptr;
     AlignedBytes registers;
+    uint32_t register_bytes = 0;  // that `registers` has room for
     uint32_t depth = 0;
-    uint32_t lanes = 0;                // that have not returned nor exited
-    const Insn* return_to = nullptr;   // in the parent
+    uint32_t lanes = 0;               // that have not returned nor exited
+    const Insn* return_to = nullptr;  // in the parent
     const CallSite* site = nullptr;
     uint64_t local_base = 0;
 };
@@ -69,8 +70,8 @@ struct GridFacts {
     Image* image = nullptr;
     KernelCode* code = nullptr;
     std::string kernel;
-    BlockFacts facts;  // index and multiprocessor are each block's own
-    AlignedBytes parameters;   // and, behind them, a cooperative grid's workspace
+    BlockFacts facts;              // index and multiprocessor are each block's own
+    AlignedBytes parameters;       // and, behind them, a cooperative grid's workspace
     uint64_t parameter_range = 0;  // bytes of both
     uint64_t shared_bytes = 0;
     uint64_t local_bytes = 0;  // per lane
@@ -83,6 +84,12 @@ public:
     enum class Outcome { kFinished, kParked, kFaulted };
 
     explicit Block(const GridFacts& grid);
+    /// True if the block, finished, can be used for that other grid too.
+    [[nodiscard]] bool fits(const GridFacts& grid) const;
+    /// Makes it one of that grid's; start() comes next. The grid before may be gone.
+    void adopt(const GridFacts& grid);
+    /// What it holds on to, shared and local memory.
+    [[nodiscard]] uint64_t bytes() const;
     Block(const Block&) = delete;
     Block& operator=(const Block&) = delete;
 
@@ -112,14 +119,14 @@ public:
     /// Lanes have exited: barriers that waited for them may be complete.
     void threads_exited();
 
-    [[nodiscard]] const GridFacts& grid() const { return grid_; }
+    [[nodiscard]] const GridFacts& grid() const { return *grid_; }
 
 private:
     struct Barrier {
         std::array<uint32_t, kMaxWarps> arrived{};
-        uint32_t threads = 0;    // expected; 0: all
-        uint32_t count = 0;      // of lanes that came
-        uint32_t true_count = 0; // of lanes that came with a true predicate
+        uint32_t threads = 0;     // expected; 0: all
+        uint32_t count = 0;       // of lanes that came
+        uint32_t true_count = 0;  // of lanes that came with a true predicate
         bool in_use = false;
     };
 
@@ -127,7 +134,9 @@ private:
     void release(unsigned number);
     void run_warp(WarpState& warp);
 
-    const GridFacts& grid_;
+    const GridFacts* grid_;
+    uint64_t shared_bytes_;
+    uint64_t local_bytes_;  // per lane
     BlockFacts facts_;
     std::vector<std::unique_ptr<WarpState>> warps_;
     AlignedBytes shared_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <new>
 #include <thread>
@@ -19,6 +20,15 @@ constexpr uint32_t kMaxThreads = 1024;
 constexpr uint64_t kStackScale = 16;
 // What grid.sync() of cooperative_groups counts in; it must be zero at the start.
 constexpr uint64_t kWorkspaceBytes = 64;
+
+// A grid of at most so many blocks for each thread of the pool is begun by the thread that waits
+// for it: waking another takes longer than most such grids do. One that takes longer than this, or
+// has to wait for something, goes on in the pool.
+constexpr uint64_t kFewBlocks = 16;
+constexpr std::chrono::microseconds kAlone{50};
+// Finished blocks that are kept for other grids, each of at most so many bytes.
+constexpr size_t kSpareBlocks = 16;
+constexpr uint64_t kSpareBytes = uint64_t{1} << 18;
 
 uint64_t align_up(uint64_t value, uint64_t align) {
     return (value + align - 1) / align * align;
@@ -57,6 +67,32 @@ public:
         changed_.notify_all();
     }
 
+    /// For a grid that add() has not seen: executes it on the calling thread. Returns when it has
+    /// ended or, if it is not one of a moment, when the pool has it.
+    void begin_here(const std::shared_ptr<GridRun>& run) {
+        using Clock = std::chrono::steady_clock;
+        if (run->blocks > kFewBlocks * threads_.size()) return add(run);
+        const auto until = Clock::now() + kAlone;
+        std::unique_lock lock(mutex_);
+        Job job;
+        while (take(run, job) && !job.finish) {
+            lock.unlock();
+            std::optional<Fault> fault;
+            const Block::Outcome outcome = execute(job, 0, fault);
+            const bool late =
+                outcome == Block::Outcome::kParked || (run->blocks > 1 && Clock::now() > until);
+            lock.lock();
+            settle(std::move(job), outcome, std::move(fault));
+            job = {};
+            if (late) {
+                lock.unlock();
+                return add(run);
+            }
+        }
+        lock.unlock();
+        finish(*run);
+    }
+
     void cancel(GridRun& run) {
         {
             const std::lock_guard lock(mutex_);
@@ -87,7 +123,7 @@ private:
     }
 
     /// The next thing to do for `run`; false when all that it has is in other hands.
-    static bool take(const std::shared_ptr<GridRun>& run, Job& job) {
+    bool take(const std::shared_ptr<GridRun>& run, Job& job) {
         const bool over = run->fault || run->finished == run->blocks;
         if (over) {
             if (run->running != 0) return false;
@@ -96,8 +132,8 @@ private:
             return true;
         }
         const size_t resident = run->running + run->parked.size();
-        const bool can_start = run->started < run->blocks &&
-                               (run->cooperative || resident < kResidentBlocks);
+        const bool can_start =
+            run->started < run->blocks && (run->cooperative || resident < kResidentBlocks);
         const bool start = can_start && (run->parked.empty() || run->prefer_new);
         if (!start && run->parked.empty()) return false;
         run->prefer_new = run->cooperative || !start;
@@ -107,6 +143,8 @@ private:
             if (!run->idle.empty()) {
                 job.block = std::move(run->idle.back());
                 run->idle.pop_back();
+            } else {
+                job.block = take_spare(run->facts);
             }
         } else {
             job.block = std::move(run->parked.front());
@@ -115,6 +153,27 @@ private:
         ++run->running;
         job.run = run;
         return true;
+    }
+
+    /// A block of an earlier grid that this one can use; null if there is none.
+    std::unique_ptr<Block> take_spare(const GridFacts& facts) {
+        for (std::unique_ptr<Block>& spare : spare_) {
+            if (!spare->fits(facts)) continue;
+            std::unique_ptr<Block> found = std::move(spare);
+            spare = std::move(spare_.back());
+            spare_.pop_back();
+            found->adopt(facts);
+            return found;
+        }
+        return nullptr;
+    }
+
+    void keep_spares(GridRun& run) {
+        const std::lock_guard lock(mutex_);
+        for (std::unique_ptr<Block>& block : run.idle) {
+            if (spare_.size() >= kSpareBlocks) spare_.erase(spare_.begin());
+            if (block->bytes() <= kSpareBytes) spare_.push_back(std::move(block));
+        }
     }
 
     /// Grids take turns.
@@ -192,7 +251,8 @@ private:
         }
     }
 
-    static void finish(GridRun& run) {
+    void finish(GridRun& run) {
+        keep_spares(run);
         run.parked.clear();
         run.idle.clear();
         run.completion(std::move(run.fault));
@@ -208,6 +268,7 @@ private:
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<std::shared_ptr<GridRun>> runs_;
+    std::vector<std::unique_ptr<Block>> spare_;
     std::vector<std::thread> threads_;
     std::atomic<uint64_t> grid_ids_{1};
     bool ending_ = false;
@@ -237,8 +298,9 @@ unsigned Executor::threads() const {
     return scheduler_->threads();
 }
 
-Grid Executor::launch(std::shared_ptr<Program> program, const Kernel& kernel,
-                      const LaunchConfig& config, const MemoryMap& map, Completion completion) {
+std::shared_ptr<GridRun> Executor::prepare(std::shared_ptr<Program> program, const Kernel& kernel,
+                                           const LaunchConfig& config, const MemoryMap& map,
+                                           Completion completion) {
     auto run = std::make_shared<GridRun>();
     run->completion = std::move(completion);
     run->scheduler = scheduler_.get();
@@ -271,8 +333,8 @@ Grid Executor::launch(std::shared_ptr<Program> program, const Kernel& kernel,
         facts.parameters = allocate_aligned(facts.parameter_range);
         std::memset(facts.parameters.get(), 0, facts.parameter_range);
         if (config.cooperative) {
-            facts.facts.grid_workspace = reinterpret_cast<uint64_t>(facts.parameters.get()) +
-                                         align_up(parameter_bytes, 16);
+            facts.facts.grid_workspace =
+                reinterpret_cast<uint64_t>(facts.parameters.get()) + align_up(parameter_bytes, 16);
         }
         if (parameter_bytes != 0) {
             std::memcpy(facts.parameters.get(), config.parameters.data(), parameter_bytes);
@@ -285,13 +347,29 @@ Grid Executor::launch(std::shared_ptr<Program> program, const Kernel& kernel,
         facts.local_bytes = align_up(code.local_bytes, 16);
         if (code.recursive) facts.local_bytes += align_up(config.stack_bytes, 16) * kStackScale;
     } else {
-        run->fault = Fault{FaultKind::kTrap, 0, facts.kernel, 0,
-                           "the launch does not fit the kernel"};
+        run->fault =
+            Fault{FaultKind::kTrap, 0, facts.kernel, 0, "the launch does not fit the kernel"};
     }
     run->program = std::move(program);
+    return run;
+}
+
+Grid Executor::launch(std::shared_ptr<Program> program, const Kernel& kernel,
+                      const LaunchConfig& config, const MemoryMap& map, Completion completion) {
+    auto run = prepare(std::move(program), kernel, config, map, std::move(completion));
     Grid grid(run);
     scheduler_->add(std::move(run));
     return grid;
+}
+
+std::optional<Fault> Executor::run(std::shared_ptr<Program> program, const Kernel& kernel,
+                                   const LaunchConfig& config, const MemoryMap& map) {
+    std::optional<Fault> result;
+    const auto run = prepare(std::move(program), kernel, config, map,
+                             [&](std::optional<Fault> fault) { result = std::move(fault); });
+    scheduler_->begin_here(run);
+    Grid(run).wait();
+    return result;
 }
 
 }  // namespace cubar::softgpu::exec

@@ -74,9 +74,18 @@ public:
     Grid launch(std::shared_ptr<Program> program, const Kernel& kernel, const LaunchConfig& config,
                 const MemoryMap& map, Completion completion);
 
+    /// As launch(), and waits for the end; nullopt is success. A small grid executes on the calling
+    /// thread. The executor must outlive the call.
+    std::optional<Fault> run(std::shared_ptr<Program> program, const Kernel& kernel,
+                             const LaunchConfig& config, const MemoryMap& map);
+
     [[nodiscard]] unsigned threads() const;
 
 private:
+    std::shared_ptr<GridRun> prepare(std::shared_ptr<Program> program, const Kernel& kernel,
+                                     const LaunchConfig& config, const MemoryMap& map,
+                                     Completion completion);
+
     std::unique_ptr<Scheduler> scheduler_;
 };
 

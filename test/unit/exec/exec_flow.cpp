@@ -325,3 +325,59 @@ TEST_CASE("SIMD video instructions select, saturate and sum") {
     REQUIRE(out[2] == 0x00000001);
     REQUIRE(out[3] == 0x2020017f);
 }
+
+TEST_CASE("A grid that the caller begins itself ends right, small or large, whole or not") {
+    // Each block but the last of its grid waits for the one after it: no order of starting them one
+    // after the other, each to its end, gets through.
+    Machine machine(R"(
+.visible .entry chain(.param .u64 flags) {
+    .reg .pred %p;
+    .reg .b32 %r<6>;
+    .reg .b64 %d<4>;
+    ld.param.u64 %d0, [flags];
+    mov.u32 %r0, %ctaid.x;
+    mov.u32 %r1, %nctaid.x;
+    mul.wide.u32 %d1, %r0, 4;
+    add.u64 %d0, %d0, %d1;
+    add.u32 %r2, %r0, 1;
+    setp.eq.u32 %p, %r2, %r1;
+    @%p bra DONE;
+WAIT:
+    ld.acquire.gpu.global.u32 %r3, [%d0+4];
+    setp.eq.u32 %p, %r3, 0;
+    @%p bra WAIT;
+DONE:
+    st.release.gpu.global.u32 [%d0], 1;
+    ret;
+}
+.visible .entry bad() {
+    .reg .b64 %d0;
+    mov.u64 %d0, 64;
+    st.global.u32 [%d0], 1;
+    ret;
+})");
+    const auto run = [&](std::string_view name, uint32_t blocks, uint32_t threads,
+                         const Parameters& parameters) {
+        const Kernel* const kernel = machine.program->kernel(name);
+        REQUIRE(kernel != nullptr);
+        REQUIRE(machine.program->prepare(*kernel, machine.log));
+        LaunchConfig config;
+        config.grid = {blocks, 1, 1};
+        config.block = {threads, 1, 1};
+        config.parameters = parameters.bytes();
+        return machine.executor.run(machine.program, *kernel, config, machine.map);
+    };
+    for (const uint32_t blocks : {1u, 2u, 7u, 200u}) {
+        for (const uint32_t threads : {1u, 64u}) {
+            Buffer<uint32_t> flags(machine.map, blocks);
+            REQUIRE_FALSE(run("chain", blocks, threads, Parameters().add(flags.address())));
+            for (const uint32_t flag : flags.values()) REQUIRE(flag == 1);
+        }
+    }
+    for (const uint32_t blocks : {1u, 2u, 200u}) {
+        const auto fault = run("bad", blocks, 32, {});
+        REQUIRE(fault);
+        REQUIRE(fault->kind == FaultKind::kIllegalAddress);
+        REQUIRE(fault->address == 64);
+    }
+}

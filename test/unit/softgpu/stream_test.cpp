@@ -192,7 +192,7 @@ TEST_CASE_METHOD(Fixture, "after a fault nothing is done but callbacks, which le
     bool ran = false;
     CUresult told = CUDA_SUCCESS;
     streams.submit(stream, make_task([&] { ran = true; }));
-    streams.submit(stream, make_unskippable_task([&](CUresult error) { told = error; })).wait();
+    streams.submit(stream, make_unskippable_callback_task([&](CUresult error) { told = error; })).wait();
     CHECK_FALSE(ran);
     CHECK(told == CUDA_ERROR_ILLEGAL_ADDRESS);
 }
@@ -229,4 +229,62 @@ TEST_CASE_METHOD(Fixture, "many threads, many streams: every operation is done o
     for (std::thread& thread : threads) thread.join();
     streams.wait();
     CHECK(done == 3 * kThreads * kOperations);
+}
+
+TEST_CASE_METHOD(Fixture, "a brief operation runs at once on the caller's thread, or in its turn") {
+    const StreamRef stream = independent();
+    const auto caller = std::this_thread::get_id();
+    std::thread::id ran_on;
+    const auto body = [&] { ran_on = std::this_thread::get_id(); };
+    const Point first = streams.submit_brief(stream, body);
+    CHECK(first.done());
+    CHECK(ran_on == caller);
+
+    Gate gate;
+    std::vector<int> order;
+    streams.submit(stream, gate.task());
+    streams.submit(stream, note(order, 1));
+    const Point second = streams.submit_brief(stream, [&] { order.push_back(2); });
+    CHECK_FALSE(second.done());
+    gate.open();
+    second.wait();
+    CHECK(order == std::vector<int>{1, 2});
+}
+
+TEST_CASE_METHOD(Fixture, "a brief operation does not happen in a faulted context") {
+    const StreamRef stream = independent();
+    fault->set(CUDA_ERROR_ILLEGAL_ADDRESS);
+    bool ran = false;
+    CHECK(streams.submit_brief(stream, [&] { ran = true; }).done());
+    CHECK_FALSE(ran);
+}
+
+TEST_CASE_METHOD(Fixture, "a callback never runs on the thread that waits for it") {
+    const StreamRef stream = independent();
+    for (int i = 0; i < 200; ++i) {
+        std::thread::id ran_on;
+        streams
+            .submit(stream, make_callback_task([&] { ran_on = std::this_thread::get_id(); }))
+            .wait();
+        REQUIRE(ran_on != std::thread::id());
+        REQUIRE(ran_on != std::this_thread::get_id());
+    }
+}
+
+TEST_CASE_METHOD(Fixture, "operations keep their order while several threads wait for them") {
+    const StreamRef one = independent();
+    const StreamRef two = independent();
+    std::vector<int> order;  // written by one operation at a time
+    constexpr int kEach = 300;
+    std::vector<std::thread> waiters;
+    Point last;
+    for (int i = 0; i < kEach; ++i) {
+        const Point before = streams.submit(one, note(order, 2 * i), {last});
+        last = streams.submit(two, note(order, 2 * i + 1), {before});
+        if (i % 100 == 0) waiters.emplace_back([last] { last.wait(); });
+    }
+    last.wait();
+    for (std::thread& waiter : waiters) waiter.join();
+    REQUIRE(order.size() == 2 * kEach);
+    CHECK(std::is_sorted(order.begin(), order.end()));
 }

@@ -27,14 +27,13 @@ CUresult adopt_context(Session& session, CUcontext context, CUdevice device, boo
 }
 
 void forget_context(Session& session, ContextHandle handle) {
-    session.streams.for_each([&](StreamHandle stream, const StreamObject& object) {
-        if (object.context != handle) return;
-        const std::uint32_t fence = object.fence;
-        if (session.streams.forget(stream)) session.return_fence(fence);
+    session.streams.forget_if([&](StreamHandle, const StreamObject& object) {
+        if (object.context != handle) return false;
+        session.return_fence(object.fence);
+        return true;
     });
-    session.events.for_each([&](EventHandle event, const EventObject& object) {
-        if (object.context == handle) session.events.forget(event);
-    });
+    session.events.forget_if(
+        [&](EventHandle, const EventObject& object) { return object.context == handle; });
     session.forget_code([&](const ModuleObject& module) { return module.context == handle; },
                         [](const KernelObject&) { return false; },
                         [&](const FunctionObject& function) { return function.context == handle; });

@@ -102,20 +102,14 @@ void Session::forget_code(const std::function<bool(const ModuleObject&)>& module
                           const std::function<bool(const KernelObject&)>& kernels_too,
                           const std::function<bool(const FunctionObject&)>& functions_too) {
     const std::lock_guard lock(code_mutex_);
-    functions.for_each([&](FunctionHandle handle, const FunctionObject& object) {
-        if (!functions_too(object)) return;
-        code_.erase(object.function);
-        functions.forget(handle);
+    functions.forget_if([&](FunctionHandle, const FunctionObject& object) {
+        return functions_too(object) && code_.erase(object.function) != 0;
     });
-    kernels.for_each([&](KernelHandle handle, const KernelObject& object) {
-        if (!kernels_too(object)) return;
-        code_.erase(object.kernel);
-        kernels.forget(handle);
+    kernels.forget_if([&](KernelHandle, const KernelObject& object) {
+        return kernels_too(object) && code_.erase(object.kernel) != 0;
     });
-    modules.for_each([&](ModuleHandle handle, const ModuleObject& object) {
-        if (!modules_too(object)) return;
-        code_.erase(object.module);
-        modules.forget(handle);
+    modules.forget_if([&](ModuleHandle, const ModuleObject& object) {
+        return modules_too(object) && code_.erase(object.module) != 0;
     });
 }
 

@@ -86,27 +86,25 @@ public:
     bool forget(Handle<K> handle) {
         const std::lock_guard lock(mutex_);
         if (find(handle) == nullptr) return false;
-        Entry& entry = *entry_at(handle.index());
-        entry.tenant.store(kNobody, std::memory_order_release);
-        entry.next_free = first_free_;
-        first_free_ = handle.index();
+        end(*entry_at(handle.index()), handle.index());
         return true;
     }
 
-    /// Calls visit(handle, object) for each live object. New ones that appear meanwhile may be
-    /// missed.
+    /// Ends each handle of which ends(handle, object) says so. It runs under the table's lock, so
+    /// that no slot gets its next tenant meanwhile, and must not call this table.
+    template <typename Ends>
+    void forget_if(Ends&& ends) {
+        const std::lock_guard lock(mutex_);
+        each([&](Entry& entry, Handle<K> handle) {
+            if (ends(handle, entry.object)) end(entry, handle.index());
+        });
+    }
+
+    /// Calls visit(handle, object) for each live object, under the lock as above.
     template <typename Visit>
     void for_each(Visit&& visit) const {
-        const std::uint32_t end = [&] {
-            const std::lock_guard lock(mutex_);
-            return used_;
-        }();
-        for (std::uint32_t index = 0; index < end; ++index) {
-            Entry* entry = entry_at(index);
-            if (entry == nullptr) continue;
-            const std::uint64_t tenant = entry->tenant.load(std::memory_order_acquire);
-            if (tenant != kNobody) visit(Handle<K>(tenant), entry->object);
-        }
+        const std::lock_guard lock(mutex_);
+        each([&](Entry& entry, Handle<K> handle) { visit(handle, entry.object); });
     }
 
 private:
@@ -129,6 +127,22 @@ private:
 
     static void publish(Entry& entry, Handle<K> handle) {
         entry.tenant.store(handle.bits(), std::memory_order_release);
+    }
+
+    template <typename Visit>
+    void each(Visit&& visit) const {
+        for (std::uint32_t index = 0; index < used_; ++index) {
+            Entry* entry = entry_at(index);
+            if (entry == nullptr) continue;
+            const std::uint64_t tenant = entry->tenant.load(std::memory_order_relaxed);
+            if (tenant != kNobody) visit(*entry, Handle<K>(tenant));
+        }
+    }
+
+    void end(Entry& entry, std::uint32_t index) {
+        entry.tenant.store(kNobody, std::memory_order_release);
+        entry.next_free = first_free_;
+        first_free_ = index;
     }
 
     Entry* entry_at(std::uint32_t index) const {

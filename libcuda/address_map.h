@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -30,7 +31,9 @@ struct MemoryRange {
     int device = 0;
     std::uint64_t id = 0;     ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
     std::uint32_t flags = 0;  ///< as given at allocation
-    bool owned = true;        ///< false: part of a module (a global), not to be freed by itself
+    /// The module or library whose variable it is, and with which it goes; null: an allocation,
+    /// which can be freed.
+    AnyHandle code;
 
     std::uint64_t end() const { return begin + bytes; }
     bool on_device() const { return kind == MemoryKind::kDevice || kind == MemoryKind::kManaged; }
@@ -40,32 +43,35 @@ struct MemoryRange {
 /// Thread-safe; ranges never overlap.
 class AddressMap {
 public:
-    void add(const MemoryRange& range);
+    /// Returns the id that it got. What it overlaps is forgotten: memory that is given out again
+    /// was given back, whether this process was told or not.
+    std::uint64_t add(MemoryRange range);
     /// The same, unless a known range overlaps it: then false.
-    bool add_apart(const MemoryRange& range);
+    bool add_apart(MemoryRange range);
+    /// Brings back what remove() took out, with the id that it had.
+    void restore(const MemoryRange& range);
     /// Removes the range that begins at `begin`; nothing if there is none.
     std::optional<MemoryRange> remove(std::uint64_t begin);
     /// The range that holds `address`.
     std::optional<MemoryRange> find(std::uint64_t address) const;
-    /// Removes and visits all ranges of a context (or of all contexts, for a null handle).
-    template <typename Visit>
-    void remove_context(ContextHandle context, Visit&& visit) {
+    /// Removes the ranges that `goes(const MemoryRange&)` names. It is called under the lock.
+    template <typename Goes>
+    void remove_if(Goes&& goes) {
         const std::unique_lock lock(mutex_);
         for (auto it = ranges_.begin(); it != ranges_.end();) {
-            if (!context || it->second.context == context) {
-                visit(it->second);
-                it = ranges_.erase(it);
-            } else {
-                ++it;
-            }
+            it = goes(it->second) ? ranges_.erase(it) : std::next(it);
         }
     }
 
 private:
-    void add_locked(const MemoryRange& range);
+    using Ranges = std::map<std::uint64_t, MemoryRange>;
+
+    /// The first known range that overlaps this one, or the end.
+    Ranges::iterator overlapped(const MemoryRange& range);
+    void erase_overlapped(const MemoryRange& range);
 
     mutable std::shared_mutex mutex_;
-    std::map<std::uint64_t, MemoryRange> ranges_;
+    Ranges ranges_;
     std::uint64_t next_id_ = 1;
 };
 
@@ -81,7 +87,10 @@ public:
     void release(std::uint64_t begin, std::uint64_t bytes);
 
 private:
-    void drop(std::uint64_t page);
+    /// Counts the pages of [first, end) down and unmaps those that nobody uses any more.
+    void drop(std::uint64_t first, std::uint64_t end);
+    /// Takes back a reservation that failed; always false.
+    bool undo(std::uint64_t first, std::uint64_t unmapped, std::uint64_t counted);
 
     std::mutex mutex_;
     std::map<std::uint64_t, std::uint32_t> uses_;  // page number → allocations in it

@@ -2,8 +2,9 @@
 #include "libcuda/context.h"
 
 #include <cstdlib>
-#include <new>
+#include <utility>
 
+#include "libcuda/arena.h"
 #include "libcuda/output.h"
 #include "libcuda/pinned.h"
 
@@ -17,8 +18,7 @@ CUresult enter_or_begin(Caller& caller) {
 }
 
 CUresult mirror_context(const Caller& caller, const ContextFacts& facts) {
-    auto* storage = new (std::nothrow) driver::ContextStorage;
-    if (storage == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+    auto storage = std::make_shared<driver::ContextStorage>();
     const bool mirrored = caller.session->contexts.mirror(facts.handle, [&](Context& context) {
         context.handle = facts.handle;
         context.device = facts.device;
@@ -29,15 +29,13 @@ CUresult mirror_context(const Caller& caller, const ContextFacts& facts) {
         context.id = facts.id;
         context.least_priority = facts.least_priority;
         context.greatest_priority = facts.greatest_priority;
-        context.storage.store(std::shared_ptr<driver::ContextStorage>(storage));
+        context.storage.store(std::move(storage));
         context.blocking_streams.store(0, std::memory_order_relaxed);
         // cuStreamGetId of the legacy stream: unique among the host's ids, which are small.
         context.legacy.reset({}, facts.handle, CU_STREAM_DEFAULT, 0, facts.handle.bits(),
                              facts.legacy_fence);
     });
-    if (mirrored) return CUDA_SUCCESS;
-    delete storage;
-    return CUDA_ERROR_OUT_OF_MEMORY;
+    return mirrored ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 std::shared_ptr<driver::ContextStorage> context_storage(CUcontext context) {
@@ -49,34 +47,36 @@ std::shared_ptr<driver::ContextStorage> context_storage(CUcontext context) {
 
 void drop_context(const Caller& caller, ContextHandle handle) {
     Session& session = *caller.session;
-    if (Context* context = session.contexts.find(handle); context != nullptr) {
-        // cudart's destructors may call back, so the context is still there.
-        if (const auto storage = context->storage.load()) {
-            storage->clear(pointer_to<CUcontext>(handle));
-        }
-    }
     session.contexts.forget(handle);
-    session.streams.for_each([&](StreamHandle stream, const Stream& object) {
-        if (object.context == handle) session.streams.forget(stream);
+    session.streams.forget_if(
+        [&](StreamHandle, const Stream& object) { return object.context == handle; });
+    session.events.forget_if(
+        [&](EventHandle, const Event& object) { return object.context == handle; });
+    session.functions.forget_if([&](FunctionHandle, const Function& object) {
+        if (object.context != handle) return false;
+        session.kernel_facts.release(object.facts);
+        return true;
     });
-    session.events.for_each([&](EventHandle event, const Event& object) {
-        if (object.context == handle) session.events.forget(event);
-    });
-    session.functions.for_each([&](FunctionHandle function, const Function& object) {
-        if (object.context == handle && session.functions.forget(function)) {
-            session.kernel_facts.release(object.facts);
-        }
-    });
-    session.modules.for_each([&](ModuleHandle module, const Module& object) {
-        if (object.context == handle) session.modules.forget(module);
-    });
-    session.addresses.remove_context(handle, [&](const MemoryRange& range) {
+    session.modules.forget_if(
+        [&](ModuleHandle, const Module& object) { return object.context == handle; });
+    session.addresses.remove_if([&](const MemoryRange& range) {
+        if (range.context != handle) return false;
         if (range.reserved != 0) session.reservations.release(range.begin, range.reserved);
         if (range.kind == MemoryKind::kPinned || range.kind == MemoryKind::kManaged) {
             free_pinned(session, range);
         }
         if (range.kind == MemoryKind::kStaged) std::free(reinterpret_cast<void*>(range.begin));
+        return true;
     });
+    return_free_granules(caller);
+}
+
+void clear_storage(const Session& session, ContextHandle handle) {
+    const Context* context = session.contexts.find(handle);
+    if (context == nullptr) return;
+    if (const auto storage = context->storage.load()) {
+        storage->clear(pointer_to<CUcontext>(handle));
+    }
 }
 
 CUresult synchronize_context(const Caller& caller, Context& context) {
@@ -188,6 +188,7 @@ CUBAR_API cuCtxDestroy_v2(CUcontext value) {
     // As CUDA documents it: a primary context is released, not destroyed.
     if (context->primary) return CUDA_ERROR_INVALID_CONTEXT;
     const cubar::ContextHandle handle = context->handle;
+    clear_storage(*caller.session, handle);
     wire::cuCtxDestroy_v2::Request request{};
     request.context = handle;
     wire::cuCtxDestroy_v2::Reply reply{};

@@ -34,6 +34,10 @@ CUresult primary_context(CUdevice device, CUcontext& out);
 /// Storage of a live context; null if there is none.
 std::shared_ptr<driver::ContextStorage> context_storage(CUcontext context);
 
+/// Runs the destructors of what runtimes keep with a context that is about to be destroyed: while
+/// it still lives, since they may use it, and without any lock, since they take their own.
+void clear_storage(const Session& session, ContextHandle context);
+
 /// Forgets a context that the host has destroyed, and all that lived in it.
 void drop_context(const Caller& caller, ContextHandle context);
 

@@ -31,6 +31,10 @@ enum class Expected : std::uint8_t { kHost, kDevice, kEither };
 CUresult find_end(const Caller& caller, std::uint64_t address, std::uint64_t bytes,
                   Expected expected, CopyEnd& out);
 
+/// Sees to it that staged copies will go on when the application has taken the whole arena. False:
+/// there is no room even for them.
+bool prepare_staging(const Caller& caller);
+
 /// Fills or empties staging chunks for one copy, chunk after chunk.
 class StagedCopy {
 public:

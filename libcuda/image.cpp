@@ -2,12 +2,17 @@
 #include "libcuda/image.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <new>
 
+#include "driver/image/elf.h"
+#include "driver/image/fatbin.h"
 #include "driver/image/image.h"
 #include "driver/log.h"
 #include "transport/bulk_copy.h"
@@ -20,17 +25,81 @@ namespace {
 constexpr std::size_t kOnePiece = std::size_t{16} << 20;
 constexpr std::size_t kPart = kGranuleBytes;
 
+/// False where a part of the range is not mapped: an image that is shorter than its header says.
+bool is_mapped(std::span<const std::byte> bytes) {
+    const std::uint64_t begin = reinterpret_cast<std::uint64_t>(bytes.data());
+    const std::uint64_t page = begin & ~(kPageBytes - 1);
+    // Writes nothing back, and tells of holes.
+    return msync(reinterpret_cast<void*>(page), begin - page + bytes.size(), MS_ASYNC) == 0;
+}
+
+Image measured(const driver::image::Result<driver::image::Measured>& found) {
+    if (!found) return {{}, found.reason()};
+    if (!is_mapped(found->bytes)) return {{}, "image: ends before the end that it names"};
+    return {found->bytes, nullptr};
+}
+
 }  // namespace
 
+Image image_at(const void* address) {
+    return measured(driver::image::measure(address));
+}
+
+CUresult ImageFile::read(const char* path) {
+    // Without waiting for the writer of a pipe, which is no image file anyhow.
+    const transport::Descriptor file(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    struct stat status {};
+    if (file.get() < 0 || fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+        return CUDA_ERROR_FILE_NOT_FOUND;
+    }
+    const auto size = static_cast<std::size_t>(status.st_size);
+    data_.reset(new (std::nothrow) std::byte[size + 1]);
+    if (data_ == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+    for (bytes_ = 0; bytes_ < size;) {
+        const ssize_t got = ::read(file.get(), data_.get() + bytes_, size - bytes_);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return CUDA_ERROR_FILE_NOT_FOUND;
+        if (got == 0) break;  // it has become shorter meanwhile
+        bytes_ += static_cast<std::size_t>(got);
+    }
+    data_[bytes_] = std::byte{0};
+    return CUDA_SUCCESS;
+}
+
+Image ImageFile::image() const {
+    using driver::image::ImageKind;
+    const std::span whole(data_.get(), bytes_);
+    driver::image::Result<std::uint64_t> length = std::uint64_t{bytes_};
+    switch (driver::image::image_kind(whole)) {
+        case ImageKind::kFatbin:
+            length = driver::image::fatbin_length(whole);
+            break;
+        case ImageKind::kElf:
+            length = driver::image::elf_length(whole);
+            break;
+        case ImageKind::kPtx:
+            break;
+        case ImageKind::kFatbinWrapper:
+            return {{}, "fatbin wrapper: means nothing in a file"};
+        case ImageKind::kUnknown:
+            return {{}, "image: neither fatbin nor ELF nor PTX"};
+    }
+    if (!length) return {{}, length.reason()};
+    if (*length > bytes_) return {{}, "image: ends before the end that it names"};
+    return {whole.first(static_cast<std::size_t>(*length)), nullptr};
+}
+
 ImageUpload::~ImageUpload() {
-    if (number_ == 0) return;
-    wire::image_end::Request request{};
-    request.upload = number_;
-    caller_.channel().post(
-        {static_cast<std::uint32_t>(wire::image_end::kOpcode), caller_.thread->number, 0, 0},
-        request);
+    if (number_ != 0) {
+        wire::image_end::Request request{};
+        request.upload = number_;
+        caller_.channel().post(
+            {static_cast<std::uint32_t>(wire::image_end::kOpcode), caller_.thread->number, 0, 0},
+            request);
+    }
     block_.reset();
-    return_free_granules(caller_);
+    // A small one leaves its granule for the next.
+    if (bytes_ > kGranuleBytes) return_free_granules(caller_);
 }
 
 CUresult ImageUpload::send(std::span<const std::byte> image) {
@@ -129,6 +198,19 @@ CUresult LoadOptions::read_library(unsigned count, CUlibraryOption* options, voi
     return CUDA_SUCCESS;
 }
 
+CUresult LoadOptions::check(const Image& image) {
+    if (image.fault == nullptr) return CUDA_SUCCESS;
+    CUBAR_LOG(kError, "an image that cannot be read: %s", image.fault);
+    if (error_.bytes != 0) {
+        const auto length = static_cast<std::uint32_t>(
+            std::min<std::size_t>(std::strlen(image.fault), error_.bytes - 1));
+        std::memcpy(error_.buffer, image.fault, length);
+        end(error_, length);
+    }
+    end(info_, 0);
+    return CUDA_ERROR_INVALID_IMAGE;
+}
+
 CUresult LoadOptions::prepare_logs() {
     // Nobody reads more; and the arena is not the application's to fill.
     constexpr std::uint32_t kMostLog = 1u << 20;
@@ -141,13 +223,18 @@ CUresult LoadOptions::prepare_logs() {
     return CUDA_SUCCESS;
 }
 
+void LoadOptions::end(Log& log, std::uint32_t length) {
+    if (log.bytes == 0) return;
+    log.buffer[length] = '\0';
+    *log.used = reinterpret_cast<void*>(static_cast<std::uintptr_t>(length));
+}
+
 void LoadOptions::deliver(Log& log, const std::byte* text, std::uint32_t used) const {
     if (log.bytes == 0) return;
     const std::uint32_t length = std::min(used, log.bytes - 1);
     transport::bulk_read(reinterpret_cast<std::byte*>(log.buffer), text, length,
                          caller_.channel().memory_type());
-    log.buffer[length] = '\0';
-    *log.used = reinterpret_cast<void*>(static_cast<std::uintptr_t>(length));
+    end(log, length);
 }
 
 void LoadOptions::finish(std::uint32_t info_used, std::uint32_t error_used) {
@@ -161,32 +248,6 @@ void LoadOptions::answer(CUjit_option option, std::uint32_t value_bits) {
         // CUDA stores the 4 bytes of the value where the option's pointer was.
         if (asked == option) std::memcpy(place, &value_bits, sizeof value_bits);
     }
-}
-
-CUresult measure_image(const void* image, std::span<const std::byte>& out) {
-    if (image == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    const auto measured = driver::image::measure(image);
-    if (!measured) {
-        CUBAR_LOG(kError, "an image that cannot be read: %s", measured.reason());
-        return CUDA_ERROR_INVALID_IMAGE;
-    }
-    out = measured->bytes;
-    return CUDA_SUCCESS;
-}
-
-CUresult read_file(const char* path, std::vector<std::byte>& out) {
-    const transport::Descriptor file(open(path, O_RDONLY | O_CLOEXEC));
-    struct stat status {};
-    if (file.get() < 0 || fstat(file.get(), &status) != 0) return CUDA_ERROR_FILE_NOT_FOUND;
-    // A final zero, so that a text file ends where an image in memory would.
-    out.resize(static_cast<std::size_t>(status.st_size) + 1);
-    std::size_t done = 0;
-    while (done + 1 < out.size()) {
-        const ssize_t got = read(file.get(), out.data() + done, out.size() - 1 - done);
-        if (got <= 0) return CUDA_ERROR_FILE_NOT_FOUND;
-        done += static_cast<std::size_t>(got);
-    }
-    return CUDA_SUCCESS;
 }
 
 }  // namespace cubar::guest

@@ -3,7 +3,9 @@
 
 #include <cuda.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -12,6 +14,28 @@
 #include "libcuda/call.h"
 
 namespace cubar::guest {
+
+/// A module image in this process, or what is wrong with it.
+struct Image {
+    std::span<const std::byte> bytes;
+    const char* fault = nullptr;  ///< static text
+};
+
+/// The image of which an application gives only the address.
+Image image_at(const void* address);
+
+/// A file in memory, for cuModuleLoad and cuLibraryLoadFromFile.
+class ImageFile {
+public:
+    /// CUDA_ERROR_FILE_NOT_FOUND also for what is no plain file.
+    CUresult read(const char* path);
+    /// The image that the file holds; one that names an end beyond the file's is at fault.
+    Image image() const;
+
+private:
+    std::unique_ptr<std::byte[]> data_;
+    std::size_t bytes_ = 0;  ///< of the file, behind which a zero follows
+};
 
 /// A module image on its way to the host: in one piece of the arena where there is room for it,
 /// else in parts through a smaller one.
@@ -47,6 +71,8 @@ public:
     /// nothing on the host.
     CUresult read(unsigned count, CUjit_option* options, void** values);
     CUresult read_library(unsigned count, CUlibraryOption* options, void** values);
+    /// CUDA_ERROR_INVALID_IMAGE for an image at fault, which the application's error log then says.
+    CUresult check(const Image& image);
     /// Makes room for the compiler's messages, if the application wants them.
     CUresult prepare_logs();
 
@@ -79,6 +105,7 @@ private:
         std::uint32_t bytes = 0;
         void** used = nullptr;  ///< the size option's value, which becomes the length
     };
+    static void end(Log& log, std::uint32_t length);
     void deliver(Log& log, const std::byte* text, std::uint32_t used) const;
 
     const Caller& caller_;
@@ -89,12 +116,5 @@ private:
     Log error_;
     std::optional<ArenaBlock> logs_;
 };
-
-/// The bytes of an image of which an application gives only the address; CUDA's error for one that
-/// cannot be told.
-CUresult measure_image(const void* image, std::span<const std::byte>& out);
-
-/// A whole file, for cuModuleLoad and cuLibraryLoadFromFile.
-CUresult read_file(const char* path, std::vector<std::byte>& out);
 
 }  // namespace cubar::guest

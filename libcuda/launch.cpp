@@ -249,7 +249,7 @@ CUBAR_API cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, vo
     Launch launch;
     CUBAR_TRY(prepare(function, shape, config->hStream, parameters, extra, launch));
     LaunchAttributes attributes;
-    CUBAR_TRY(attributes.encode(launch.caller, *config));
+    CUBAR_TRY(attributes.encode(launch.caller.session->events, *config));
     return send<wire::cuLaunchKernelEx>(
         launch, shape, attributes.bytes(), [&](wire::cuLaunchKernelEx::Request& request) {
             request.parameter_bytes = launch.callee.facts->parameter_bytes;

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <span>
 
-#include "libcuda/call.h"
+#include "libcuda/objects.h"
 
 namespace cubar::guest {
 
@@ -20,7 +20,7 @@ public:
     static constexpr std::size_t kEntryBytes = 72;
 
     /// CUDA_ERROR_NOT_SUPPORTED for what cannot cross, INVALID_VALUE for what CUDA does not know.
-    CUresult encode(const Caller& caller, const CUlaunchConfig& config);
+    CUresult encode(const EventTable& events, const CUlaunchConfig& config);
 
     std::uint32_t count() const { return count_; }
     std::span<const std::byte> bytes() const {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "libcuda/call.h"
 #include "libcuda/launch.h"
 
 namespace cubar::guest {
 namespace {
 
 /// An attribute that names an event carries its handle in place of the pointer.
-CUresult check_event(const Caller& caller, CUevent value) {
-    return caller.session->events.find(EventHandle(bits_of(value))) != nullptr
-               ? CUDA_SUCCESS
-               : CUDA_ERROR_INVALID_HANDLE;
+CUresult check_event(const EventTable& events, CUevent value) {
+    return events.find(EventHandle(bits_of(value))) != nullptr ? CUDA_SUCCESS
+                                                               : CUDA_ERROR_INVALID_HANDLE;
 }
 
 }  // namespace
@@ -20,7 +20,7 @@ void LaunchAttributes::add(CUlaunchAttributeID id, const void* value, std::size_
     std::memcpy(entry + 8, value, bytes);
 }
 
-CUresult LaunchAttributes::encode(const Caller& caller, const CUlaunchConfig& config) {
+CUresult LaunchAttributes::encode(const EventTable& events, const CUlaunchConfig& config) {
     if (config.numAttrs > kMost || (config.numAttrs != 0 && config.attrs == nullptr)) {
         return CUDA_ERROR_INVALID_VALUE;
     }
@@ -35,10 +35,10 @@ CUresult LaunchAttributes::encode(const Caller& caller, const CUlaunchConfig& co
             case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
                 return CUDA_ERROR_NOT_SUPPORTED;
             case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
-                CUBAR_TRY(check_event(caller, attribute.value.programmaticEvent.event));
+                CUBAR_TRY(check_event(events, attribute.value.programmaticEvent.event));
                 break;
             case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
-                CUBAR_TRY(check_event(caller, attribute.value.launchCompletionEvent.event));
+                CUBAR_TRY(check_event(events, attribute.value.launchCompletionEvent.event));
                 break;
             case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
             case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:

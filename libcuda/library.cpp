@@ -9,10 +9,10 @@
 namespace cubar::guest {
 namespace {
 
-CUresult load(CUlibrary* out, std::span<const std::byte> image, const Caller& caller,
-              LoadOptions& options) {
+CUresult load(CUlibrary* out, const Image& image, const Caller& caller, LoadOptions& options) {
+    CUBAR_TRY(options.check(image));
     ImageUpload upload(caller);
-    CUBAR_TRY(upload.send(image));
+    CUBAR_TRY(upload.send(image.bytes));
     CUBAR_TRY(options.prepare_logs());
     wire::cuLibraryLoadData::Request request{};
     request.image_offset = upload.offset();
@@ -54,18 +54,24 @@ std::span<const std::byte> text(const char* name) {
 }
 
 /// Ends what was found in a library: the host has unloaded it.
-void drop_kernels(const Caller& caller, LibraryHandle library) {
-    Session& session = *caller.session;
+void drop_code(Session& session, LibraryHandle library) {
     session.occupancy.clear();
-    session.kernels.for_each([&](KernelHandle handle, const Kernel& kernel) {
-        if (kernel.library != library || !session.kernels.forget(handle)) return;
-        session.functions.for_each([&](FunctionHandle function, const Function& object) {
-            if (object.kernel == handle && session.functions.forget(function)) {
-                session.kernel_facts.release(object.facts);
-            }
+    session.kernels.forget_if([&](KernelHandle handle, const Kernel& kernel) {
+        if (kernel.library != library) return false;
+        session.functions.forget_if([&](FunctionHandle, const Function& function) {
+            if (function.kernel != handle) return false;
+            session.kernel_facts.release(function.facts);
+            return true;
         });
         session.kernel_facts.release(kernel.facts);
+        return true;
     });
+    session.modules.forget_if([&](ModuleHandle handle, const Module& module) {
+        if (module.library != library) return false;
+        drop_functions(session, handle);
+        return true;
+    });
+    drop_globals(session, library);
 }
 
 }  // namespace
@@ -79,23 +85,25 @@ CUBAR_API cuLibraryLoadData(CUlibrary* out, const void* image, CUjit_option* opt
                             void** library_values, unsigned int library_count) {
     Caller caller;
     CUBAR_TRY(enter_library(caller));
-    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    std::span<const std::byte> bytes;
-    CUBAR_TRY(measure_image(image, bytes));
+    if (out == nullptr || image == nullptr) return CUDA_ERROR_INVALID_VALUE;
     LoadOptions read(caller);
     CUBAR_TRY(read.read(count, options, values));
     CUBAR_TRY(read.read_library(library_count, library_options, library_values));
-    return load(out, bytes, caller, read);
+    return load(out, image_at(image), caller, read);
 }
 
 CUBAR_API cuLibraryLoadFromFile(CUlibrary* out, const char* path, CUjit_option* options,
                                 void** values, unsigned int count, CUlibraryOption* library_options,
                                 void** library_values, unsigned int library_count) {
+    Caller caller;
+    CUBAR_TRY(enter_library(caller));
     if (out == nullptr || path == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    std::vector<std::byte> file;
-    CUBAR_TRY(read_file(path, file));
-    return cuLibraryLoadData(out, file.data(), options, values, count, library_options,
-                             library_values, library_count);
+    ImageFile file;
+    CUBAR_TRY(file.read(path));
+    LoadOptions read(caller);
+    CUBAR_TRY(read.read(count, options, values));
+    CUBAR_TRY(read.read_library(library_count, library_options, library_values));
+    return load(out, file.image(), caller, read);
 }
 
 CUBAR_API cuLibraryUnload(CUlibrary value) {
@@ -106,7 +114,7 @@ CUBAR_API cuLibraryUnload(CUlibrary value) {
     wire::cuLibraryUnload::Reply reply{};
     CUBAR_TRY(call_in<wire::cuLibraryUnload>(caller, context_of(caller), {}, request, reply));
     caller.session->libraries.forget(request.library);
-    drop_kernels(caller, request.library);
+    drop_code(*caller.session, request.library);
     return CUDA_SUCCESS;
 }
 
@@ -162,7 +170,7 @@ CUBAR_API cuLibraryGetModule(CUmodule* out, CUlibrary value) {
     CUBAR_TRY(find_library(caller, value, request.library));
     wire::cuLibraryGetModule::Reply reply{};
     CUBAR_TRY(call_in<wire::cuLibraryGetModule>(caller, context_of(caller), {}, request, reply));
-    CUBAR_TRY(mirror_module(caller, reply.module));
+    CUBAR_TRY(mirror_module(caller, reply.module, request.library));
     *out = pointer_to<CUmodule>(reply.module);
     return CUDA_SUCCESS;
 }
@@ -179,7 +187,7 @@ CUBAR_API cuLibraryGetGlobal(CUdeviceptr* address, std::size_t* bytes, CUlibrary
     wire::cuLibraryGetGlobal::Reply reply{};
     CUBAR_TRY(call_in<wire::cuLibraryGetGlobal>(caller, context_of(caller), {}, request, reply,
                                                 text(name)));
-    remember_global(caller, reply.address, reply.bytes);
+    remember_global(caller, request.library, reply.address, reply.bytes);
     if (address != nullptr) *address = reply.address;
     if (bytes != nullptr) *bytes = reply.bytes;
     return CUDA_SUCCESS;

@@ -109,17 +109,17 @@ CUBAR_API cuMemFree_v2(CUdeviceptr address) {
     CUBAR_TRY(enter(caller));
     if (address == 0) return CUDA_SUCCESS;
     const auto range = caller.session->addresses.find(address);
-    if (!range || range->begin != address || !range->on_device() || !range->owned) {
+    if (!range || range->begin != address || !range->on_device() || range->code) {
         return CUDA_ERROR_INVALID_VALUE;
     }
     if (range->kind == MemoryKind::kManaged) return free_shared(caller, *range);
     // Forgotten first: once the host has freed it, another thread may be given the same address.
-    caller.session->addresses.remove(address);
+    if (!caller.session->addresses.remove(address)) return CUDA_ERROR_INVALID_VALUE;
     const CUresult result = free_on_host(caller, range->context, address);
     if (result == CUDA_SUCCESS) {
         caller.session->reservations.release(address, range->reserved);
     } else {
-        caller.session->addresses.add(*range);
+        caller.session->addresses.restore(*range);
     }
     return result;
 }

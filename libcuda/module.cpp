@@ -9,14 +9,16 @@
 
 namespace cubar::guest {
 
-CUresult mirror_module(const Caller& caller, ModuleHandle handle) {
-    if (caller.session->modules.find(handle) != nullptr) return CUDA_SUCCESS;
-    const bool mirrored = caller.session->modules.mirror(
-        handle, [&](Module& module) { module.context = caller.context->handle; });
+CUresult mirror_module(const Caller& caller, ModuleHandle handle, LibraryHandle library) {
+    const bool mirrored = caller.session->modules.mirror(handle, [&](Module& module) {
+        module.context = caller.context->handle;
+        module.library = library;
+    });
     return mirrored ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-void remember_global(const Caller& caller, std::uint64_t address, std::uint64_t bytes) {
+void remember_global(const Caller& caller, AnyHandle code, std::uint64_t address,
+                     std::uint64_t bytes) {
     if (bytes == 0) return;
     MemoryRange range;
     range.begin = address;
@@ -24,17 +26,30 @@ void remember_global(const Caller& caller, std::uint64_t address, std::uint64_t 
     range.kind = MemoryKind::kDevice;
     range.context = caller.context->handle;
     range.device = caller.context->device;
-    range.owned = false;
+    range.code = code;
     // Asking twice for one variable adds it once.
     caller.session->addresses.add_apart(range);
 }
 
+void drop_functions(Session& session, ModuleHandle module) {
+    session.occupancy.clear();
+    session.functions.forget_if([&](FunctionHandle, const Function& function) {
+        if (function.module != module) return false;
+        session.kernel_facts.release(function.facts);
+        return true;
+    });
+}
+
+void drop_globals(Session& session, AnyHandle code) {
+    session.addresses.remove_if([&](const MemoryRange& range) { return range.code == code; });
+}
+
 namespace {
 
-CUresult load(CUmodule* out, std::span<const std::byte> image, const Caller& caller,
-              LoadOptions& options) {
+CUresult load(CUmodule* out, const Image& image, const Caller& caller, LoadOptions& options) {
+    CUBAR_TRY(options.check(image));
     ImageUpload upload(caller);
-    CUBAR_TRY(upload.send(image));
+    CUBAR_TRY(upload.send(image.bytes));
     CUBAR_TRY(options.prepare_logs());
     wire::cuModuleLoadDataEx::Request request{};
     request.image_offset = upload.offset();
@@ -49,7 +64,7 @@ CUresult load(CUmodule* out, std::span<const std::byte> image, const Caller& cal
     if (result != CUDA_SUCCESS) return result;
     options.answer(CU_JIT_WALL_TIME, std::bit_cast<std::uint32_t>(reply.wall_time));
     options.answer(CU_JIT_THREADS_PER_BLOCK, reply.threads_per_block);
-    CUBAR_TRY(mirror_module(caller, reply.module));
+    CUBAR_TRY(mirror_module(caller, reply.module, {}));
     *out = pointer_to<CUmodule>(reply.module);
     return CUDA_SUCCESS;
 }
@@ -63,17 +78,6 @@ std::span<const std::byte> text(const char* name) {
     return std::as_bytes(std::span(name, std::strlen(name)));
 }
 
-/// Ends what was found in a module: the host has unloaded it.
-void drop_functions(const Caller& caller, ModuleHandle module) {
-    Session& session = *caller.session;
-    session.occupancy.clear();
-    session.functions.for_each([&](FunctionHandle handle, const Function& function) {
-        if (function.module == module && session.functions.forget(handle)) {
-            session.kernel_facts.release(function.facts);
-        }
-    });
-}
-
 }  // namespace
 }  // namespace cubar::guest
 
@@ -84,12 +88,10 @@ CUBAR_API cuModuleLoadDataEx(CUmodule* out, const void* image, unsigned int coun
                              CUjit_option* options, void** values) {
     Caller caller;
     CUBAR_TRY(enter(caller));
-    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    std::span<const std::byte> bytes;
-    CUBAR_TRY(measure_image(image, bytes));
+    if (out == nullptr || image == nullptr) return CUDA_ERROR_INVALID_VALUE;
     LoadOptions read(caller);
     CUBAR_TRY(read.read(count, options, values));
-    return load(out, bytes, caller, read);
+    return load(out, image_at(image), caller, read);
 }
 
 CUBAR_API cuModuleLoadData(CUmodule* out, const void* image) {
@@ -101,10 +103,13 @@ CUBAR_API cuModuleLoadFatBinary(CUmodule* out, const void* image) {
 }
 
 CUBAR_API cuModuleLoad(CUmodule* out, const char* path) {
+    Caller caller;
+    CUBAR_TRY(enter(caller));
     if (out == nullptr || path == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    std::vector<std::byte> file;
-    CUBAR_TRY(read_file(path, file));
-    return cuModuleLoadDataEx(out, file.data(), 0, nullptr, nullptr);
+    ImageFile file;
+    CUBAR_TRY(file.read(path));
+    LoadOptions none(caller);
+    return load(out, file.image(), caller, none);
 }
 
 CUBAR_API cuModuleUnload(CUmodule value) {
@@ -117,7 +122,8 @@ CUBAR_API cuModuleUnload(CUmodule value) {
     wire::cuModuleUnload::Reply reply{};
     CUBAR_TRY(call_in<wire::cuModuleUnload>(caller, caller.context->handle, {}, request, reply));
     caller.session->modules.forget(handle);
-    drop_functions(caller, handle);
+    drop_functions(*caller.session, handle);
+    drop_globals(*caller.session, handle);
     return CUDA_SUCCESS;
 }
 
@@ -181,7 +187,12 @@ CUBAR_API cuModuleGetGlobal_v2(CUdeviceptr* address, std::size_t* bytes, CUmodul
     wire::cuModuleGetGlobal_v2::Reply reply{};
     CUBAR_TRY(call_in<wire::cuModuleGetGlobal_v2>(caller, caller.context->handle, {}, request,
                                                   reply, text(name)));
-    remember_global(caller, reply.address, reply.bytes);
+    // Another thread may be unloading the module, which is the application's fault, not a fault.
+    const Module* module = caller.session->modules.find(request.module);
+    if (module == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    const cubar::AnyHandle code =
+        module->library ? cubar::AnyHandle(module->library) : cubar::AnyHandle(request.module);
+    remember_global(caller, code, reply.address, reply.bytes);
     if (address != nullptr) *address = reply.address;
     if (bytes != nullptr) *bytes = reply.bytes;
     return CUDA_SUCCESS;
@@ -202,7 +213,10 @@ CUBAR_API cuFuncGetModule(CUmodule* out, CUfunction value) {
     request.function = callee.function;
     wire::cuFuncGetModule::Reply reply{};
     CUBAR_TRY(call_in<wire::cuFuncGetModule>(caller, caller.context->handle, {}, request, reply));
-    CUBAR_TRY(mirror_module(caller, reply.module));
+    const Kernel* kernel =
+        function != nullptr ? caller.session->kernels.find(function->kernel) : nullptr;
+    CUBAR_TRY(mirror_module(caller, reply.module,
+                            kernel != nullptr ? kernel->library : cubar::LibraryHandle{}));
     *out = pointer_to<CUmodule>(reply.module);
     return CUDA_SUCCESS;
 }

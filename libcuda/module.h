@@ -5,10 +5,16 @@
 
 namespace cubar::guest {
 
-/// Mirrors a module of the current context, unless it is mirrored already.
-CUresult mirror_module(const Caller& caller, ModuleHandle handle);
+/// Mirrors a module of the current context, unless it is mirrored already. `library`: whose module
+/// it is, or null.
+CUresult mirror_module(const Caller& caller, ModuleHandle handle, LibraryHandle library);
 
 /// Remembers a variable of a module or library, so that copies to and from it are recognised.
-void remember_global(const Caller& caller, std::uint64_t address, std::uint64_t bytes);
+void remember_global(const Caller& caller, AnyHandle code, std::uint64_t address,
+                     std::uint64_t bytes);
+
+/// Forgets what was found in a module or library: the host has unloaded it.
+void drop_functions(Session& session, ModuleHandle module);
+void drop_globals(Session& session, AnyHandle code);
 
 }  // namespace cubar::guest

@@ -89,11 +89,10 @@ struct Event {
 
 struct Module {
     ContextHandle context;
+    LibraryHandle library;  ///< whose module it is, and with which it goes; else null
 };
 
-struct Library {
-    std::uint32_t kernels = 0;
-};
+struct Library {};
 
 struct Kernel {
     KernelFacts* facts = nullptr;

@@ -74,7 +74,7 @@ CUresult ask_clusters(int* out, CUfunction value, const CUlaunchConfig* config) 
     Callee callee;
     CUBAR_TRY(find_callee(caller, value, callee));
     LaunchAttributes attributes;
-    CUBAR_TRY(attributes.encode(caller, *config));
+    CUBAR_TRY(attributes.encode(caller.session->events, *config));
     typename W::Request request{};
     request.function = callee.function;
     request.grid[0] = config->gridDimX;

@@ -8,6 +8,7 @@
 
 #include "libcuda/arena.h"
 #include "libcuda/context.h"
+#include "libcuda/copy.h"
 
 namespace cubar::guest {
 namespace {
@@ -44,6 +45,7 @@ bool zero_copy(const Caller& caller) {
 
 CUresult allocate_shared(const Caller& caller, std::size_t bytes, MemoryKind kind, unsigned flags,
                          void*& out) {
+    if (!prepare_staging(caller)) return CUDA_ERROR_OUT_OF_MEMORY;
     ArenaBlock block = ArenaBlock::allocate(caller, bytes);
     if (!block) return CUDA_ERROR_OUT_OF_MEMORY;
     out = block.data();

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <mutex>
-#include <utility>
 
 #include "libcuda/context.h"
 
@@ -17,8 +16,9 @@ struct Primary {
     unsigned flags = CU_CTX_SCHED_AUTO;
 };
 
-// Also keeps two threads from making the same context twice. Never held while a context's
-// storage runs its destructors, which may call back.
+// Held while the host makes or ends a context, so that no thread meets a half of one. Never held
+// while a context's storage runs its destructors: they take a runtime's locks, under which other
+// threads come here.
 std::mutex mutex;
 std::array<Primary, cubar::kMaxDevices> primaries;
 
@@ -43,16 +43,32 @@ CUresult make(const Caller& caller, CUdevice device, Primary& primary) {
     return CUDA_SUCCESS;
 }
 
-/// The context is gone on the host, or is about to be.
-template <typename W>
-CUresult end(CUdevice device, cubar::ContextHandle handle) {
+/// What `out` says is made if there is none. The mutex is held.
+CUresult make_if_needed(CUdevice device, Primary& primary, CUcontext& out) {
+    if (!primary.handle) {
+        Caller caller;
+        CUBAR_TRY(enter_or_begin(caller));
+        CUBAR_TRY(make(caller, device, primary));
+    }
+    out = pointer_to<CUcontext>(primary.handle);
+    return CUDA_SUCCESS;
+}
+
+/// Ends the context, unless `still_ends(primary)` says that another thread wants it by now.
+template <typename W, typename StillEnds>
+CUresult end(CUdevice device, Primary& primary, cubar::ContextHandle handle,
+             StillEnds&& still_ends) {
     Caller caller;
     CUBAR_TRY(enter_session(caller));
+    clear_storage(*caller.session, handle);
+    const std::lock_guard lock(mutex);
+    if (primary.handle != handle || !still_ends(primary)) return CUDA_SUCCESS;
+    primary.handle = {};
     typename W::Request request{};
     request.dev = static_cast<std::int32_t>(caller.process->host_device(device));
     typename W::Reply reply{};
     const CUresult result = call_in<W>(caller, {}, {}, request, reply);
-    if (handle) drop_context(caller, handle);
+    drop_context(caller, handle);
     return result;
 }
 
@@ -64,13 +80,7 @@ CUresult primary_context(CUdevice device, CUcontext& out) {
     Primary* primary = nullptr;
     CUBAR_TRY(primary_of(device, primary));
     const std::lock_guard lock(mutex);
-    if (!primary->handle) {
-        Caller caller;
-        CUBAR_TRY(enter_or_begin(caller));
-        CUBAR_TRY(make(caller, device, *primary));
-    }
-    out = pointer_to<CUcontext>(primary->handle);
-    return CUDA_SUCCESS;
+    return make_if_needed(device, *primary, out);
 }
 
 }  // namespace cubar::guest
@@ -79,8 +89,8 @@ CUBAR_API cuDevicePrimaryCtxRetain(CUcontext* out, CUdevice device) {
     Primary* primary = nullptr;
     CUBAR_TRY(primary_of(device, primary));
     if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    CUBAR_TRY(primary_context(device, *out));
     const std::lock_guard lock(mutex);
+    CUBAR_TRY(make_if_needed(device, *primary, *out));
     ++primary->retained;
     return CUDA_SUCCESS;
 }
@@ -92,10 +102,12 @@ CUBAR_API cuDevicePrimaryCtxRelease_v2(CUdevice device) {
     {
         const std::lock_guard lock(mutex);
         if (primary->retained == 0) return CUDA_ERROR_INVALID_CONTEXT;
-        if (--primary->retained != 0) return CUDA_SUCCESS;
-        ended = std::exchange(primary->handle, {});
+        ended = primary->handle;
+        // A reset leaves those who retain what is no more.
+        if (--primary->retained != 0 || !ended) return CUDA_SUCCESS;
     }
-    return end<wire::cuDevicePrimaryCtxRelease_v2>(device, ended);
+    return end<wire::cuDevicePrimaryCtxRelease_v2>(
+        device, *primary, ended, [](const Primary& now) { return now.retained == 0; });
 }
 
 CUBAR_API cuDevicePrimaryCtxRelease(CUdevice device) {
@@ -108,12 +120,12 @@ CUBAR_API cuDevicePrimaryCtxReset_v2(CUdevice device) {
     cubar::ContextHandle ended;
     {
         const std::lock_guard lock(mutex);
-        if (!primary->handle) return CUDA_SUCCESS;
-        ended = std::exchange(primary->handle, {});
-        primary->retained = 0;
+        ended = primary->handle;
+        if (!ended) return CUDA_SUCCESS;
         primary->flags = CU_CTX_SCHED_AUTO;
     }
-    return end<wire::cuDevicePrimaryCtxReset_v2>(device, ended);
+    return end<wire::cuDevicePrimaryCtxReset_v2>(device, *primary, ended,
+                                                 [](const Primary&) { return true; });
 }
 
 CUBAR_API cuDevicePrimaryCtxReset(CUdevice device) {

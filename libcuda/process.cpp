@@ -34,11 +34,14 @@ CUresult init_error(transport::Error error) {
 }  // namespace
 
 CUresult Process::initialise() {
-    const std::lock_guard lock(init_mutex);
-    if (const Process* process = instance_.load(std::memory_order_acquire); process != nullptr) {
+    const auto known = [](const Process& process) {
         // In a forked child the parent's session is out of reach.
-        return process->mark_.valid() ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
-    }
+        return process.mark_.valid() ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
+    };
+    // Without the lock, which a thread of a forked child's parent may have held.
+    if (const Process* process = instance_.load(std::memory_order_acquire)) return known(*process);
+    const std::lock_guard lock(init_mutex);
+    if (const Process* process = instance_.load(std::memory_order_acquire)) return known(*process);
     auto device = transport::open_device(std::getenv("CUBAR_DEVICE"));
     if (!device) {
         const transport::Failure& failure = device.failure();

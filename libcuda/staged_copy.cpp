@@ -8,17 +8,24 @@ namespace {
 
 constexpr transport::Nanoseconds kChunkPatience = 200'000;
 
-}  // namespace
-
-CUresult StagedCopy::prepare() {
-    if (loan_) return CUDA_SUCCESS;
-    const auto lease = [this](std::size_t bytes, std::uint64_t& offset) {
-        ArenaBlock block = ArenaBlock::allocate(caller_, bytes);
+auto arena_for_staging(const Caller& caller) {
+    return [&caller](std::size_t bytes, std::uint64_t& offset) {
+        ArenaBlock block = ArenaBlock::allocate(caller, bytes);
         if (!block) return false;
         offset = block.release();
         return true;
     };
-    loan_.replace(caller_.session->staging.borrow(lease));
+}
+
+}  // namespace
+
+bool prepare_staging(const Caller& caller) {
+    return caller.session->staging.prepare(arena_for_staging(caller));
+}
+
+CUresult StagedCopy::prepare() {
+    if (loan_) return CUDA_SUCCESS;
+    loan_.replace(caller_.session->staging.borrow(arena_for_staging(caller_)));
     return loan_ ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 

@@ -68,6 +68,15 @@ public:
         StagingSet* set_ = nullptr;
     };
 
+    /// Takes the arena for one set, if none was taken yet, before the application takes all of it:
+    /// copies must go on. False: there is no room.
+    template <typename Lease>
+    bool prepare(Lease&& lease) {
+        const std::lock_guard lock(mutex_);
+        if (leased_ == 0) add_set(lease);
+        return leased_ != 0;
+    }
+
     /// An empty loan: the host has no arena left for even one set.
     template <typename Lease>
     Loan borrow(Lease&& lease) {

@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 
 import fuzz
+import fuzz_coverage
 from build import Build
 
 # Slow machines and sanitizers share these limits; a test that hangs is still ended.
@@ -102,6 +103,7 @@ def sections(arguments):
         asan, lambda _, suites: "unit" in suites)
     yield "thread sanitizer", lambda: run_tests(
         tsan, lambda name, suites: "unit" in suites and THREADED.search(name))
+    yield "coverage of the fuzz targets' corpora", lambda: Count(*fuzz_coverage.run(cuda))
     yield "fuzzing", lambda: Count(*fuzz.run(cuda, 600 if slow else 20))
 
 

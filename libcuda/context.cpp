@@ -2,6 +2,7 @@
 #include "libcuda/context.h"
 
 #include <cstdlib>
+#include <new>
 #include <utility>
 
 #include "libcuda/arena.h"
@@ -18,7 +19,9 @@ CUresult enter_or_begin(Caller& caller) {
 }
 
 CUresult mirror_context(const Caller& caller, const ContextFacts& facts) {
-    auto storage = std::make_shared<driver::ContextStorage>();
+    // Without std::make_shared, which brings the exception machinery of libsupc++.
+    std::unique_ptr<driver::ContextStorage> storage(new (std::nothrow) driver::ContextStorage);
+    if (storage == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
     const bool mirrored = caller.session->contexts.mirror(facts.handle, [&](Context& context) {
         context.handle = facts.handle;
         context.device = facts.device;
@@ -29,7 +32,7 @@ CUresult mirror_context(const Caller& caller, const ContextFacts& facts) {
         context.id = facts.id;
         context.least_priority = facts.least_priority;
         context.greatest_priority = facts.greatest_priority;
-        context.storage.store(std::move(storage));
+        context.storage.store(std::shared_ptr<driver::ContextStorage>(std::move(storage)));
         context.blocking_streams.store(0, std::memory_order_relaxed);
         // cuStreamGetId of the legacy stream: unique among the host's ids, which are small.
         context.legacy.reset({}, facts.handle, CU_STREAM_DEFAULT, 0, facts.handle.bits(),

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures the command path on the null GPU: through cubar, and on the software GPU directly.
+"""Measures the command path on the null GPU, or on another: through cubar, and on the driver directly.
 
 Both with all cores free and with one kept busy. Rounds are sorted by how far apart the two cores
 were while they ran, since that changes every figure that crosses; figures are medians of rounds.
@@ -44,20 +44,21 @@ def load(kind):
 
 
 class Programs:
-    """How to run the measuring program each way."""
+    """How to run the measuring program each way: on the driver itself, and through cubar."""
 
-    def __init__(self, build):
+    def __init__(self, build, gpu, driver):
         self.bench = build / "bench" / "cubar-bench"
-        self.cubar_run = build / "host" / "cubar-run" / "cubar-run"
-        self.softgpu = build / "softgpu"
+        self.driver = driver or build / "softgpu" / "libcuda.so.1"
+        self.cubar = [build / "host" / "cubar-run" / "cubar-run", "--gpu", gpu, "--driver", self.driver]
+        self.null = {"CUBAR_SOFTGPU_NULL": "1"} if gpu == "null" else {}
 
     def run(self, way, *arguments):
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("CUBAR_", "CUDA_"))}
         command = [self.bench, *arguments]
         if way == "cubar":
-            command = [self.cubar_run, "--gpu", "null", *command]
+            command = [*self.cubar, *command]
         else:
-            environment |= {"LD_LIBRARY_PATH": str(self.softgpu), "CUBAR_SOFTGPU_NULL": "1"}
+            environment |= {"LD_LIBRARY_PATH": str(self.driver.parent)} | self.null
         done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
         return json.loads(done.stdout)
 
@@ -96,47 +97,51 @@ def shown(name, value):
     return f"{value / 1000:.2f} µs" if value >= 1000 else f"{value:.0f} ns"
 
 
-def ratio(name, value, floor):
-    """How many times the floor, whichever direction is better."""
-    if floor is None or not value:
+def ratio(name, value, base):
+    """How many times the base it takes, or how many times slower it is."""
+    if not base or not value:
         return ""
-    return f"{floor / value if name.endswith('_per_s') else value / floor:.1f}"
+    return f"{base / value if name.endswith('_per_s') else value / base:.2f}"
 
 
-def table(results):
-    for load_name in LOADS:
-        for way in WAYS:
-            result = results[load_name][way]
-            for group in ("near", "between", "far", "start"):
-                if group not in result:
+def table(results, with_floors):
+    """One row for each figure: on the driver itself, through cubar, against each other and the floor."""
+    for load_name, by_way in results.items():
+        for group in ("near", "between", "far", "start"):
+            direct, cubar = (by_way[way].get(group, {}) for way in ("direct", "cubar"))
+            if not cubar:
+                continue
+            rounds = f", {cubar['rounds']} rounds" if group != "start" else ""
+            print(f"\n{'all cores free' if load_name == 'free' else 'one core busy'}: {group}{rounds}")
+            print(f"  {'':24} {'direct':>12} {'cubar':>12} {'× direct':>9} {'floor':>12} {'× floor':>9}")
+            for name, value in cubar.items():
+                if name in ("rounds", "line_before_ns", "line_after_ns"):
                     continue
-                rounds = f", {result[group]['rounds']} rounds" if group != "start" else ""
-                print(f"\n{way}, {'all cores free' if load_name == 'free' else 'one core busy'}: "
-                      f"{group}{rounds}")
-                for name, value in result[group].items():
-                    if name in ("rounds", "line_before_ns", "line_after_ns"):
-                        continue
-                    near, far = FLOORS.get(name, (None, None))
-                    floor = {"near": near, "far": far}.get(group) if load_name == "free" else None
-                    against = ratio(name, value, floor) if way == "cubar" else ""
-                    print(f"  {name:24} {shown(name, value):>12}" +
-                          (f"   floor {shown(name, floor)}, {against} of it" if against else ""))
+                near, far = FLOORS.get(name, (None, None)) if with_floors else (None, None)
+                floor = {"near": near, "far": far}.get(group) if load_name == "free" else None
+                own = direct.get(name)
+                print(f"  {name:24} {shown(name, own):>12} {shown(name, value):>12} "
+                      f"{ratio(name, value, own):>9} {shown(name, floor):>12} {ratio(name, value, floor):>9}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=Path, help="build directory")
+    parser.add_argument("--gpu", choices=("null", "soft", "nvidia"), default="null")
+    parser.add_argument("--driver", type=Path, help="path of libcuda.so.1; else the software GPU's")
     parser.add_argument("--json", type=Path, help="write everything to this file too")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--starts", type=int, default=7)
     arguments = parser.parse_args()
-    programs = Programs(arguments.build.resolve())
+    if arguments.gpu == "nvidia" and arguments.driver is None:
+        parser.error("--gpu nvidia needs --driver, the path of NVIDIA's libcuda.so.1")
+    programs = Programs(arguments.build.resolve(), arguments.gpu, arguments.driver)
     results = {}
     for load_name in LOADS:
         with load(load_name):
             results[load_name] = {way: measure(programs, way, arguments.rounds, arguments.starts)
                                   for way in WAYS}
-    table(results)
+    table(results, arguments.gpu == "null")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return 0

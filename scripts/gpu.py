@@ -1,40 +1,140 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the conformance programs natively and through cubar on this machine's GPU.
+"""What only a GPU can tell: runs on one what otherwise runs on the software GPU.
 
-With --gpu soft the same happens on the software GPU, so that the command itself can be tried
-anywhere.
+The conformance programs natively and through cubar, with equal results; the instruction tests; every
+assumption about the driver; what a call costs, natively and through cubar in one run. With --gpu soft
+the software GPU takes the driver's place, so that the command itself can be tried anywhere.
 """
 
 import argparse
+import ctypes
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from build import ROOT
+from counting import Count, count_cases
+
+LIMIT_S = 900
 
 
-def conformance_programs(build):
-    targets = json.loads((build / "meson-info" / "intro-targets.json").read_text(encoding="utf-8"))
-    return sorted(target["filename"][0] for target in targets
-                  if target["name"].startswith("conformance-") and target["name"] != "conformance-broken")
+class NoGpu(Exception):
+    """There is nothing to test on."""
+
+
+def driver_of(kind, build):
+    """The path of the libcuda.so.1 that programs use natively."""
+    if kind == "soft":
+        return build / "softgpu" / "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise NoGpu(f"{error}. Install NVIDIA's driver, or try --gpu soft.") from error
+    if (code := driver.cuInit(0)) != 0:
+        raise NoGpu(f"cuInit of NVIDIA's driver gives error {code}: nvidia-smi may tell more.")
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8")
+    return next(Path(line.split(maxsplit=5)[5]) for line in maps.splitlines() if "/libcuda.so" in line)
+
+
+def option(build, name):
+    options = json.loads((build / "meson-info" / "intro-buildoptions.json").read_text(encoding="utf-8"))
+    return next(entry["value"] for entry in options if entry["name"] == name)
+
+
+def remoted_programs(build):
+    """The conformance programs that run through cubar too."""
+    tests = json.loads((build / "meson-info" / "intro-tests.json").read_text(encoding="utf-8"))
+    return sorted({build / "test" / "conformance" / Path(test["cmd"][-1]).name for test in tests
+                   if test["name"].endswith(" through cubar-run") and "cubar:conformance" in test["suite"]})
+
+
+class Machine:
+    """How to run programs here, natively and through cubar."""
+
+    def __init__(self, kind, build):
+        self.kind, self.build = kind, build
+        self.driver = driver_of(kind, build)
+        carried = build / "lib"  # in a bundle, which brings the toolkit's libraries along
+        self.cuda_libraries = carried if carried.is_dir() else Path(option(build, "cuda"), "lib64")
+        self.through_cubar = [build / "host" / "cubar-run" / "cubar-run", "--gpu", kind,
+                              "--driver", self.driver]
+
+    def environment(self):
+        path = [str(self.driver.parent), os.environ.get("LD_LIBRARY_PATH", "")]
+        strict = {"CUBAR_SOFTGPU_STRICT": "1"} if self.kind == "soft" else {}
+        return os.environ | strict | {"LD_LIBRARY_PATH": ":".join(p for p in path if p)}
+
+    def run(self, *command):
+        """Shows and returns what a test program prints, and whether it ended well."""
+        with subprocess.Popen([str(word) for word in command], env=self.environment(),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+            lines = []
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                lines.append(line)
+        return "".join(lines), process.returncode == 0
+
+    def cases(self, *command):
+        return count_cases(*self.run("timeout", LIMIT_S, *command))
+
+
+def conformance(machine, only):
+    programs = [p for p in remoted_programs(machine.build) if only in p.name]
+    if not programs:
+        return Count()
+    wrapper = " ".join(str(word) for word in machine.through_cubar)
+    return machine.cases(sys.executable, ROOT / "test" / "conformance" / "run.py",
+                         "--library", machine.driver.parent, "--cuda-libraries", machine.cuda_libraries,
+                         "--wrapper", wrapper, *programs)
+
+
+def instructions(machine, only):
+    narrowed = ["--only", only] if only else []
+    return machine.cases(machine.build / "test" / "instruction" / "instruction-test", machine.driver,
+                         *narrowed)
+
+
+def probes(machine, only):
+    probe = machine.build / "test" / "gpu" / "gpu-probe"
+    narrowed = ["--only", only] if only else []
+    return (machine.cases(probe, machine.driver, "--on", machine.kind, *narrowed) +
+            machine.cases(*machine.through_cubar, probe, "libcuda.so.1", "--on", "cubar", *narrowed))
+
+
+def costs(machine, _only):
+    """What a call costs both ways: no case can fail but by ending badly."""
+    command = [sys.executable, ROOT / "bench" / "run.py", machine.build, "--gpu", machine.kind,
+               "--driver", machine.driver, "--rounds", "5", "--starts", "3"]
+    return machine.cases(*command)
+
+
+SECTIONS = {"conformance": conformance, "instructions": instructions, "probes": probes, "costs": costs}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=Path)
     parser.add_argument("--gpu", choices=("nvidia", "soft"), default="nvidia")
+    parser.add_argument("--section", choices=SECTIONS, action="append", help="only this one")
+    parser.add_argument("--only", default="", help="only cases with this in their names")
     arguments = parser.parse_args()
-    build = arguments.build.resolve()
-    options = json.loads((build / "meson-info" / "intro-buildoptions.json").read_text(encoding="utf-8"))
-    cuda = next(option["value"] for option in options if option["name"] == "cuda")
-    library = str(build / "softgpu") if arguments.gpu == "soft" else ""
-    wrapper = f"{build / 'host' / 'cubar-run' / 'cubar-run'} --gpu {arguments.gpu}"
-    return subprocess.run(
-        [sys.executable, ROOT / "test" / "conformance" / "run.py", "--library", library,
-         "--cuda-libraries", f"{cuda}/lib64", "--wrapper", wrapper, *conformance_programs(build)],
-        check=False).returncode
+    try:
+        machine = Machine(arguments.gpu, arguments.build.resolve())
+    except NoGpu as error:
+        print(f"./dev gpu: {error}", file=sys.stderr)
+        return 2
+    total = Count()
+    for name in arguments.section or SECTIONS:
+        print(f"=== {name}", flush=True)
+        count = SECTIONS[name](machine, arguments.only)
+        print(f"=== {name}: {count}", flush=True)
+        total += count
+    print(total)
+    return 0 if total.failed == 0 and total.passed > 0 else 1
 
 
 if __name__ == "__main__":

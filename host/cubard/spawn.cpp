@@ -134,6 +134,10 @@ std::vector<std::string> environment(const WorkerProgram& program, const SpawnRe
             result.emplace_back(text);
         }
     }
+    // A driver that was named by its path loads its other libraries, the compiler above all, by name.
+    if (const auto slash = program.driver.rfind('/'); slash != std::string::npos) {
+        result.push_back("LD_LIBRARY_PATH=" + program.driver.substr(0, slash));
+    }
     if (program.gpu == Gpu::kNull) {
         result.emplace_back("CUBAR_SOFTGPU_NULL=1");
     }

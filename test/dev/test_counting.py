@@ -10,7 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from test import Count, count_cases, count_log  # noqa: E402
+from counting import Count, count_cases  # noqa: E402
+from test import count_log  # noqa: E402
 
 
 class CountCases(unittest.TestCase):

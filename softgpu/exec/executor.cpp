@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "softgpu/exec/grid.h"
+#include "softgpu/exec/image.h"
 #include "softgpu/exec/launch.h"
 
 namespace cubar::softgpu::exec {
@@ -29,10 +30,6 @@ constexpr std::chrono::microseconds kAlone{50};
 // Finished blocks that are kept for other grids, each of at most so many bytes.
 constexpr size_t kSpareBlocks = 16;
 constexpr uint64_t kSpareBytes = uint64_t{1} << 18;
-
-uint64_t align_up(uint64_t value, uint64_t align) {
-    return (value + align - 1) / align * align;
-}
 
 }  // namespace
 

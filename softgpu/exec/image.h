@@ -17,6 +17,10 @@
 
 namespace cubar::softgpu::exec {
 
+inline uint64_t align_up(uint64_t value, uint64_t align) {
+    return (value + align - 1) / align * align;
+}
+
 struct FreeAligned {
     void operator()(char* memory) const;
 };
@@ -42,7 +46,7 @@ struct FunctionCode;
 struct CallSite {
     uint32_t callee = 0;  // index in the module, or kIndirect
     static constexpr uint32_t kIndirect = 0xffffffff;
-    Slot target = 0;      // the address, for an indirect call
+    Slot target = 0;  // the address, for an indirect call
     Builtin builtin = Builtin::kNone;
     const FunctionCode* code = nullptr;  // the callee's, when it is known
     // Places in the caller; for the callee's side see FunctionCode.
@@ -58,8 +62,8 @@ struct FunctionCode {
     std::vector<Insn> code;
     AlignedBytes pool;
     size_t pool_bytes = 0;
-    uint32_t register_bytes = 0;   // of one warp
-    uint32_t registers = 0;        // 32-bit registers per thread that are live at once at most
+    uint32_t register_bytes = 0;  // of one warp
+    uint32_t registers = 0;       // 32-bit registers per thread that are live at once at most
     // Its part of local memory, per lane: variables, then parameters, results, call parameters.
     uint64_t frame_bytes = 0;
     std::vector<Transfer> parameters;  // `to` is where each formal parameter lies
@@ -74,12 +78,12 @@ struct FunctionCode {
 struct KernelCode {
     FunctionCode* entry = nullptr;
     std::map<uint32_t, std::unique_ptr<FunctionCode>> functions;
-    std::unordered_map<uint32_t, uint64_t> shared_offsets;  // of module-scope variables
+    std::unordered_map<uint32_t, uint64_t> shared_offsets;          // of module-scope variables
     std::map<std::pair<uint32_t, uint32_t>, uint64_t> body_shared;  // function, its variable
     uint64_t static_shared = 0;
     uint64_t dynamic_align = 1;
-    uint64_t local_bytes = 0;   // of the deepest chain of calls, recursion aside
-    bool recursive = false;     // or calls indirectly: depth unknown
+    uint64_t local_bytes = 0;  // of the deepest chain of calls, recursion aside
+    bool recursive = false;    // or calls indirectly: depth unknown
     std::vector<uint32_t> dynamic_variables;
 
     /// Where extern shared variables begin.

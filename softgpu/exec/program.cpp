@@ -20,10 +20,6 @@ constexpr uint32_t kRegistersPerBlock = 65536;
 // What the ABI and addresses take besides the program's own values.
 constexpr uint32_t kReservedRegisters = 8;
 
-uint64_t align_up(uint64_t value, uint64_t align) {
-    return (value + align - 1) / align * align;
-}
-
 bool is_stored(const ptx::Variable& variable) {
     return (variable.space == Space::kGlobal || variable.space == Space::kConst) &&
            variable.linkage != ptx::Linkage::kExtern && variable.size != 0;
@@ -66,9 +62,7 @@ class Loader {
 public:
     Loader(Image& image, std::string& log) : image_(image), log_(log) {}
 
-    bool run() {
-        return lay_out() && initialise() && add_kernels();
-    }
+    bool run() { return lay_out() && initialise() && add_kernels(); }
 
 private:
     bool fail(uint32_t line, const std::string& reason) {
@@ -82,8 +76,8 @@ private:
         for (size_t index = 0; index < variables.size(); ++index) {
             const ptx::Variable& variable = variables[index];
             if (!is_stored(variable)) continue;
-            uint64_t& end = variable.space == Space::kConst ? image_.constant_bytes
-                                                            : image_.global_bytes;
+            uint64_t& end =
+                variable.space == Space::kConst ? image_.constant_bytes : image_.global_bytes;
             end = align_up(end, std::max<uint64_t>(variable.align, 16));
             offsets[index] = end;
             end += variable.size;
@@ -176,8 +170,8 @@ private:
         info.max_registers = directives.maxnreg;
         for (const Dim3& limit : {info.required_threads, info.max_threads}) {
             if (limit.x == 0) continue;
-            const uint64_t threads = uint64_t{limit.x} * std::max(limit.y, 1u) *
-                                     std::max(limit.z, 1u);
+            const uint64_t threads =
+                uint64_t{limit.x} * std::max(limit.y, 1u) * std::max(limit.z, 1u);
             info.max_threads_per_block = uint32_t(std::min<uint64_t>(threads, 1024));
             break;
         }
@@ -279,7 +273,8 @@ bool place_shared(Image& image, KernelCode& kernel, uint32_t index, std::string&
         };
         for (const uint32_t used : body->variables_used) {
             const ptx::Variable& variable = image.module->variables[used];
-            if (variable.space != Space::kShared || kernel.shared_offsets.count(used) != 0) continue;
+            if (variable.space != Space::kShared || kernel.shared_offsets.count(used) != 0)
+                continue;
             if (variable.is_unsized) {
                 kernel.dynamic_align = std::max<uint64_t>(kernel.dynamic_align, variable.align);
                 continue;
@@ -375,8 +370,8 @@ KernelUsage Program::usage(const Kernel& kernel) const {
         registers = std::max(registers, function->registers);
     }
     // A compiler would spill what does not fit a block of the largest size that was declared.
-    const uint32_t threads = kernel.info.max_threads_per_block *
-                             std::max(kernel.info.min_blocks_per_sm, 1u);
+    const uint32_t threads =
+        kernel.info.max_threads_per_block * std::max(kernel.info.min_blocks_per_sm, 1u);
     uint32_t most = std::clamp(kRegistersPerBlock / threads / 8 * 8, 16u, 255u);
     if (kernel.info.max_registers != 0) most = std::clamp(kernel.info.max_registers, 16u, most);
     usage.registers = std::clamp(registers + kReservedRegisters, 16u, most);

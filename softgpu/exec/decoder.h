@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decodes one function of one kernel. Internal to softgpu/exec/decode*.cpp.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "softgpu/exec/constant_pool.h"
+#include "softgpu/exec/flow.h"
+#include "softgpu/exec/image.h"
+#include "softgpu/exec/key.h"
+#include "softgpu/exec/registers.h"
+
+namespace cubar::softgpu::exec {
+
+/// Thrown at an instruction that this interpreter lacks, or lacks with the operand that `reason`
+/// names.
+struct Refusal {
+    std::string reason;
+};
+
+class Decoder {
+public:
+    Decoder(Image& image, KernelCode& kernel, FunctionCode& code, const ptx::Function& function,
+            const ptx::Body& body);
+
+    /// False when instructions are lacking; `log` then gets a line for each.
+    bool run(std::string& log);
+
+private:
+    /// An instruction whose target is filled in when the place of every block is known.
+    struct Jump {
+        size_t from;      // index in the code
+        uint32_t target;  // of a block or a label
+    };
+
+    enum class Place { kAddress, kFrame, kKernelParameter };
+    struct Location {
+        Place place = Place::kAddress;
+        uint64_t address = 0;  // in the variable's own space
+        ptx::Space space = ptx::Space::kGlobal;
+    };
+
+    // --- decode.cpp: the walk through the body ---
+
+    void decode(const ptx::Instruction& instruction, std::string& log);
+    void decode_one(const ptx::Instruction& instruction);
+    Insn& emit(const Insn& insn);
+    /// With the guard of the instruction that is being decoded.
+    Insn& emit_guarded(const Insn& insn);
+    /// Fills in what is known only now: targets of jumps, slots of parameters, constants.
+    void finish(const std::vector<FlowBlock>& blocks, const std::vector<size_t>& starts);
+
+    // --- decode.cpp: what selects a handler ---
+
+    Key key_of(const ptx::Instruction& instruction) const;
+    static Handler require(const Key& key);
+    static Handler control(ptx::Opcode opcode);
+    static Handler move_handler(MoveForm form, unsigned bits,
+                                ptx::Special special = ptx::Special::kNone);
+
+    // --- decode.cpp: instructions that compute ---
+
+    void decode_plain(const ptx::Instruction& instruction);
+    /// Without operands that anyone reads.
+    void decode_bare(const ptx::Instruction& instruction);
+    /// False when it is none of the SIMD video instructions.
+    bool decode_video(const ptx::Instruction& instruction);
+    void decode_carry(const ptx::Instruction& instruction);
+    void decode_cvt(const ptx::Instruction& instruction);
+    void decode_compare(const ptx::Instruction& instruction);
+    void decode_testp(const ptx::Instruction& instruction);
+
+    // --- decode_calls.cpp: branches, calls and barriers ---
+
+    void decode_bra(const ptx::Instruction& instruction);
+    void decode_brx(const ptx::Instruction& instruction);
+    void decode_call(const ptx::Instruction& instruction);
+    static Builtin builtin_named(const ptx::Function& callee);
+    Transfer actual(const ptx::Operand& operand, bool is_result);
+    /// op[0] barrier, op[1] threads (0: all), op[2] result, op[3] predicate.
+    void decode_barrier(const ptx::Instruction& instruction);
+
+    // --- decode_memory.cpp: accesses, addresses and moves ---
+
+    void decode_memory(const ptx::Instruction& instruction);
+    /// Eight elements are two accesses of four; alignment is still checked for the halves only.
+    void decode_wide_memory(const ptx::Instruction& instruction);
+    /// op[0] result, op[1] and op[2] operands, op[4] address.
+    void decode_atomic(const ptx::Instruction& instruction);
+    void decode_mov(const ptx::Instruction& instruction);
+    void decode_vector_mov(const ptx::Instruction& instruction);
+    void decode_cvta(const ptx::Instruction& instruction);
+    void decode_isspacep(const ptx::Instruction& instruction);
+
+    // --- decode_operands.cpp: where operands lie ---
+
+    void lay_out_frame();
+    /// A formal parameter in `to`: its own slot if it is a register, else memory from `end` on.
+    static Transfer formal(const ptx::Variable& variable, uint64_t& end);
+    const ptx::Variable& variable(ptx::VariableScope scope, uint32_t index) const;
+    /// The offset in the frame of a variable that lies in local memory.
+    uint64_t frame_offset(ptx::VariableScope scope, uint32_t index) const;
+    Location locate(ptx::VariableScope scope, uint32_t index) const;
+    /// The bits of the register that holds it or could.
+    unsigned container(const ptx::Operand& operand) const;
+    /// Emits what is needed to have the value in a slot.
+    Slot slot(const ptx::Operand& operand);
+    void place_operands(const ptx::Instruction& instruction, Insn& insn);
+    /// Fills in how the address is reached and returns the space to access.
+    ptx::Space address(const ptx::Operand& operand, ptx::Space space, Insn& insn);
+
+    Image& image_;
+    KernelCode& kernel_;
+    FunctionCode& code_;
+    const ptx::Function& function_;
+    const ptx::Body& body_;
+
+    RegisterFile file_;
+    ConstantPool pool_;
+
+    // A frame in local memory begins with the body's variables; this function's parameters and
+    // results follow, then, from here, those of the functions that it calls.
+    uint64_t call_area_at_ = 0;
+    unsigned next_cache_ = 0;  // each access has a cache of its own, see Block::caches
+
+    // Of the instruction that is being decoded.
+    uint32_t line_ = 0;
+    Slot guard_ = kAlways;
+    uint32_t guard_invert_ = 0;
+
+    bool failed_ = false;
+    std::vector<Jump> block_jumps_;
+    std::vector<Jump> label_jumps_;
+    std::vector<std::vector<uint32_t>> tables_;  // of labels
+};
+
+}  // namespace cubar::softgpu::exec

@@ -38,8 +38,8 @@ CUresult guarded(const char* function, Body body) noexcept {
         }
     } catch (const Error& error) {
         if (error.code() != CUDA_ERROR_NOT_READY)
-            CUBAR_LOG(kInfo, "softgpu: %s: error %d: %s", function,
-                      static_cast<int>(error.code()), error.reason());
+            CUBAR_LOG(kInfo, "softgpu: %s: error %d: %s", function, static_cast<int>(error.code()),
+                      error.reason());
         return error.code();
     } catch (const std::bad_alloc&) {
         CUBAR_LOG(kError, "softgpu: %s: the host is out of memory", function);

@@ -9,7 +9,8 @@ namespace cubar::softgpu::api {
 
 /// What a CUfunction argument means: a function, or a library's kernel, whose function in that
 /// context is loaded if need be. Throws CUDA_ERROR_INVALID_HANDLE, or what loading gives.
-device::FunctionRef function_of(device::Driver& driver, device::Context& context, CUfunction handle);
+device::FunctionRef function_of(device::Driver& driver, device::Context& context,
+                                CUfunction handle);
 
 /// The function of a library's kernel in a context.
 device::FunctionRef function_of(device::Driver& driver, device::Context& context,

@@ -106,7 +106,9 @@ private:
     bool argument(char kind, size_t begin, size_t end, std::string spec, unsigned longs,
                   unsigned shorts) {
         switch (kind) {
-            case '%': text_ += '%'; return true;
+            case '%':
+                text_ += '%';
+                return true;
             case 'd':
             case 'i':
             case 'u':
@@ -154,7 +156,9 @@ private:
                 print(spec.append(1, 's'), string->c_str());
                 return true;
             }
-            default: text_.append(format_, begin, end - begin); return true;
+            default:
+                text_.append(format_, begin, end - begin);
+                return true;
         }
     }
 
@@ -183,8 +187,8 @@ uint64_t read_argument(WarpState& warp, const CallSite& site, size_t index, unsi
     if (index >= site.arguments.size()) return 0;
     const Transfer& argument = site.arguments[index];
     uint64_t value = 0;
-    const char* from = lane_place(warp, *warp.frame, argument.from_slot, argument.from,
-                                  argument.bytes, lane);
+    const char* from =
+        lane_place(warp, *warp.frame, argument.from_slot, argument.from, argument.bytes, lane);
     std::memcpy(&value, from, argument.bytes < 8 ? argument.bytes : 8);
     return value;
 }
@@ -229,8 +233,7 @@ const Insn* print_lanes(WarpState& warp, const Insn* insn, uint32_t mask, const 
     return insn + 1;
 }
 
-const Insn* fail_assertion(WarpState& warp, const Insn* insn, uint32_t mask,
-                           const CallSite& site) {
+const Insn* fail_assertion(WarpState& warp, const Insn* insn, uint32_t mask, const CallSite& site) {
     Block& block = *warp.block;
     const BlockFacts& facts = *warp.facts;
     std::string all;
@@ -259,8 +262,8 @@ const Insn* fail_assertion(WarpState& warp, const Insn* insn, uint32_t mask,
 
 }  // namespace
 
-std::optional<std::string> format_device(const std::string& format,
-                                         const PrintArguments& arguments, int& count) {
+std::optional<std::string> format_device(const std::string& format, const PrintArguments& arguments,
+                                         int& count) {
     Formatter formatter(format, arguments);
     if (!formatter.run()) return std::nullopt;
     count = formatter.count_;

@@ -99,7 +99,8 @@ void transfer(const Warp& warp, const Frame& from_frame, const Transfer& from,
     for (unsigned lane = 0; lane < kLanes; ++lane) {
         if ((mask >> lane & 1) == 0) continue;
         std::memcpy(lane_place(warp, to_frame, to.to_slot, to.to, to.bytes, lane),
-                    lane_place(warp, from_frame, from.from_slot, from.from, from.bytes, lane), bytes);
+                    lane_place(warp, from_frame, from.from_slot, from.from, from.bytes, lane),
+                    bytes);
     }
 }
 
@@ -286,26 +287,38 @@ uint64_t global_timer() {
 
 Handler find_control(const Key& key) {
     switch (key.opcode) {
-        case Opcode::kBra: return bra;
-        case Opcode::kBrx: return brx;
-        case Opcode::kCall: return call;
-        case Opcode::kRet: return ret;
-        case Opcode::kExit: return exit_lanes;
+        case Opcode::kBra:
+            return bra;
+        case Opcode::kBrx:
+            return brx;
+        case Opcode::kCall:
+            return call;
+        case Opcode::kRet:
+            return ret;
+        case Opcode::kExit:
+            return exit_lanes;
         case Opcode::kTrap:
-        case Opcode::kBrkpt: return trap;
+        case Opcode::kBrkpt:
+            return trap;
         case Opcode::kBar:
-        case Opcode::kBarrier: return find_barrier(key);
-        case Opcode::kMembar: return fence;
-        case Opcode::kFence: return fence;
-        case Opcode::kNanosleep: return nanosleep;
+        case Opcode::kBarrier:
+            return find_barrier(key);
+        case Opcode::kMembar:
+            return fence;
+        case Opcode::kFence:
+            return fence;
+        case Opcode::kNanosleep:
+            return nanosleep;
         case Opcode::kPrefetch:
         case Opcode::kPrefetchu:
         case Opcode::kApplypriority:
         case Opcode::kDiscard:
         case Opcode::kGriddepcontrol:
         case Opcode::kPmevent:
-        case Opcode::kSetmaxnreg: return nothing;
-        default: return nullptr;
+        case Opcode::kSetmaxnreg:
+            return nothing;
+        default:
+            return nullptr;
     }
 }
 

@@ -21,14 +21,14 @@ struct Number {
 };
 
 struct Format {
-    unsigned precision;      // significant bits, the hidden one included
-    int lowest;              // exponent of the smallest normal number
-    uint64_t largest;        // bits of the largest finite number
+    unsigned precision;  // significant bits, the hidden one included
+    int lowest;          // exponent of the smallest normal number
+    uint64_t largest;    // bits of the largest finite number
     bool has_infinity;
     bool has_nan;
-    uint64_t nan;            // bits of the canonical NaN
-    unsigned width;          // bits of the format, sign included
-    unsigned shift;          // zero bits below, in the register
+    uint64_t nan;    // bits of the canonical NaN
+    unsigned width;  // bits of the format, sign included
+    unsigned shift;  // zero bits below, in the register
 };
 
 const Format* format_of(Type type) {
@@ -44,17 +44,28 @@ const Format* format_of(Type type) {
     static constexpr Format kE2m3{4, 0, 0x1f, false, false, 0x1f, 6, 0};
     static constexpr Format kE2m1{2, 0, 0x7, false, false, 0x7, 4, 0};
     switch (type) {
-        case Type::kF16: return &kF16;
-        case Type::kBf16: return &kBf16;
-        case Type::kTf32: return &kTf32;
-        case Type::kF32: return &kF32;
-        case Type::kF64: return &kF64;
-        case Type::kE4m3: return &kE4m3;
-        case Type::kE5m2: return &kE5m2;
-        case Type::kE3m2: return &kE3m2;
-        case Type::kE2m3: return &kE2m3;
-        case Type::kE2m1: return &kE2m1;
-        default: return nullptr;
+        case Type::kF16:
+            return &kF16;
+        case Type::kBf16:
+            return &kBf16;
+        case Type::kTf32:
+            return &kTf32;
+        case Type::kF32:
+            return &kF32;
+        case Type::kF64:
+            return &kF64;
+        case Type::kE4m3:
+            return &kE4m3;
+        case Type::kE5m2:
+            return &kE5m2;
+        case Type::kE3m2:
+            return &kE3m2;
+        case Type::kE2m3:
+            return &kE2m3;
+        case Type::kE2m1:
+            return &kE2m1;
+        default:
+            return nullptr;
     }
 }
 
@@ -66,14 +77,22 @@ struct Packing {
 
 Packing packing_of(Type type) {
     switch (type) {
-        case Type::kF16x2: return {Type::kF16, 2, 16};
-        case Type::kBf16x2: return {Type::kBf16, 2, 16};
-        case Type::kE4m3x2: return {Type::kE4m3, 2, 8};
-        case Type::kE5m2x2: return {Type::kE5m2, 2, 8};
-        case Type::kE3m2x2: return {Type::kE3m2, 2, 8};
-        case Type::kE2m3x2: return {Type::kE2m3, 2, 8};
-        case Type::kE2m1x2: return {Type::kE2m1, 2, 4};
-        default: return {type, 1, 0};
+        case Type::kF16x2:
+            return {Type::kF16, 2, 16};
+        case Type::kBf16x2:
+            return {Type::kBf16, 2, 16};
+        case Type::kE4m3x2:
+            return {Type::kE4m3, 2, 8};
+        case Type::kE5m2x2:
+            return {Type::kE5m2, 2, 8};
+        case Type::kE3m2x2:
+            return {Type::kE3m2, 2, 8};
+        case Type::kE2m3x2:
+            return {Type::kE2m3, 2, 8};
+        case Type::kE2m1x2:
+            return {Type::kE2m1, 2, 4};
+        default:
+            return {type, 1, 0};
     }
 }
 
@@ -84,14 +103,19 @@ bool is_signed_integer(Type type) {
 unsigned integer_width(Type type) {
     switch (type) {
         case Type::kU8:
-        case Type::kS8: return 8;
+        case Type::kS8:
+            return 8;
         case Type::kU16:
-        case Type::kS16: return 16;
+        case Type::kS16:
+            return 16;
         case Type::kU32:
-        case Type::kS32: return 32;
+        case Type::kS32:
+            return 32;
         case Type::kU64:
-        case Type::kS64: return 64;
-        default: return 0;
+        case Type::kS64:
+            return 64;
+        default:
+            return 0;
     }
 }
 
@@ -149,23 +173,36 @@ uint64_t round_shift(uint64_t mantissa, int shift, bool negative, Rounding round
     bool up = false;
     switch (rounding) {
         case Rounding::kRz:
-        case Rounding::kRzi: break;
+        case Rounding::kRzi:
+            break;
         case Rounding::kRm:
-        case Rounding::kRmi: up = negative; break;
+        case Rounding::kRmi:
+            up = negative;
+            break;
         case Rounding::kRp:
-        case Rounding::kRpi: up = !negative; break;
-        case Rounding::kRna: up = against_half >= 0; break;
-        default: up = against_half > 0 || (against_half == 0 && (whole & 1) != 0); break;
+        case Rounding::kRpi:
+            up = !negative;
+            break;
+        case Rounding::kRna:
+            up = against_half >= 0;
+            break;
+        default:
+            up = against_half > 0 || (against_half == 0 && (whole & 1) != 0);
+            break;
     }
     return whole + (up ? 1 : 0);
 }
 
 bool overflows_to_infinity(Rounding rounding, bool negative) {
     switch (rounding) {
-        case Rounding::kRz: return false;
-        case Rounding::kRm: return negative;
-        case Rounding::kRp: return !negative;
-        default: return true;
+        case Rounding::kRz:
+            return false;
+        case Rounding::kRm:
+            return negative;
+        case Rounding::kRp:
+            return !negative;
+        default:
+            return true;
     }
 }
 
@@ -175,17 +212,19 @@ uint64_t write_float(const Number& number, const Format& format, Rounding roundi
     const uint64_t infinity = format.largest + 1;
     uint64_t bits = 0;
     switch (number.kind) {
-        case Number::Kind::kNan: return (format.has_nan ? format.nan : format.largest) << format.shift;
+        case Number::Kind::kNan:
+            return (format.has_nan ? format.nan : format.largest) << format.shift;
         case Number::Kind::kInfinite:
             bits = saturate_finite || !format.has_infinity ? format.largest : infinity;
             break;
-        case Number::Kind::kZero: break;
+        case Number::Kind::kZero:
+            break;
         case Number::Kind::kFinite: {
             const int top = 63 - __builtin_clzll(number.mantissa) + number.exponent;
             const int fraction = int(format.precision) - 1;
             int unit = (top > format.lowest ? top : format.lowest) - fraction;
-            uint64_t rounded = round_shift(number.mantissa, unit - number.exponent,
-                                           number.negative, rounding);
+            uint64_t rounded =
+                round_shift(number.mantissa, unit - number.exponent, number.negative, rounding);
             if (rounded == uint64_t{1} << format.precision) {
                 rounded >>= 1;
                 ++unit;
@@ -215,9 +254,12 @@ uint64_t write_integer(const Number& number, Type type, Type from, Rounding roun
     switch (number.kind) {
         case Number::Kind::kNan:
             return width == 64 || from == Type::kF64 ? uint64_t{1} << (width - 1) : 0;
-        case Number::Kind::kInfinite: return number.negative ? 0 - least : most;
-        case Number::Kind::kZero: return 0;
-        default: break;
+        case Number::Kind::kInfinite:
+            return number.negative ? 0 - least : most;
+        case Number::Kind::kZero:
+            return 0;
+        default:
+            break;
     }
     if (!from_float && !saturate) return number.negative ? 0 - number.mantissa : number.mantissa;
     const int top = 63 - __builtin_clzll(number.mantissa) + number.exponent;
@@ -238,8 +280,8 @@ Number round_to_integral(Number number, Rounding rounding) {
 }
 
 bool rounds_to_integral(Rounding rounding) {
-    return rounding == Rounding::kRni || rounding == Rounding::kRzi ||
-           rounding == Rounding::kRmi || rounding == Rounding::kRpi;
+    return rounding == Rounding::kRni || rounding == Rounding::kRzi || rounding == Rounding::kRmi ||
+           rounding == Rounding::kRpi;
 }
 
 uint64_t convert_one(uint64_t bits, Type from, Type to, const Conversion& how) {
@@ -260,10 +302,9 @@ uint64_t convert_one(uint64_t bits, Type from, Type to, const Conversion& how) {
     }
     const bool finite = (how.flags & Conversion::kSatFinite) != 0;
     if (saturate && !finite) {
-        const bool at_least_one =
-            number.kind == Number::Kind::kInfinite ||
-            (number.kind == Number::Kind::kFinite &&
-             63 - __builtin_clzll(number.mantissa) + number.exponent >= 0);
+        const bool at_least_one = number.kind == Number::Kind::kInfinite ||
+                                  (number.kind == Number::Kind::kFinite &&
+                                   63 - __builtin_clzll(number.mantissa) + number.exponent >= 0);
         if (number.kind == Number::Kind::kNan || number.negative) {
             number = {};
         } else if (at_least_one) {
@@ -277,17 +318,26 @@ uint64_t convert_one(uint64_t bits, Type from, Type to, const Conversion& how) {
 
 uint64_t read_lane(const Warp& warp, Slot slot, unsigned bits, unsigned lane) {
     switch (bits) {
-        case 16: return lanes<uint16_t>(warp, slot)[lane];
-        case 32: return lanes<uint32_t>(warp, slot)[lane];
-        default: return lanes<uint64_t>(warp, slot)[lane];
+        case 16:
+            return lanes<uint16_t>(warp, slot)[lane];
+        case 32:
+            return lanes<uint32_t>(warp, slot)[lane];
+        default:
+            return lanes<uint64_t>(warp, slot)[lane];
     }
 }
 
 void write_lane(const Warp& warp, Slot slot, unsigned bits, unsigned lane, uint64_t value) {
     switch (bits) {
-        case 16: lanes<uint16_t>(warp, slot)[lane] = uint16_t(value); break;
-        case 32: lanes<uint32_t>(warp, slot)[lane] = uint32_t(value); break;
-        default: lanes<uint64_t>(warp, slot)[lane] = value; break;
+        case 16:
+            lanes<uint16_t>(warp, slot)[lane] = uint16_t(value);
+            break;
+        case 32:
+            lanes<uint32_t>(warp, slot)[lane] = uint32_t(value);
+            break;
+        default:
+            lanes<uint64_t>(warp, slot)[lane] = value;
+            break;
     }
 }
 

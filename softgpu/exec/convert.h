@@ -10,7 +10,7 @@ struct Conversion {
     ptx::Type to;
     ptx::Type from;
     ptx::Rounding rounding;
-    uint8_t to_bits;    // of the registers
+    uint8_t to_bits;  // of the registers
     uint8_t from_bits;
     uint8_t sources;
     uint8_t flags;

@@ -16,11 +16,14 @@ bool always_executes(const Instruction& instruction) {
 bool ends_block(const Instruction& instruction) {
     switch (instruction.opcode) {
         case Opcode::kBra:
-        case Opcode::kBrx: return true;
+        case Opcode::kBrx:
+            return true;
         case Opcode::kRet:
         case Opcode::kExit:
-        case Opcode::kTrap: return always_executes(instruction);
-        default: return false;
+        case Opcode::kTrap:
+            return always_executes(instruction);
+        default:
+            return false;
     }
 }
 
@@ -35,8 +38,11 @@ std::vector<uint32_t> target_labels(const ptx::Body& body, const Instruction& in
 class Ordering {
 public:
     explicit Ordering(const std::vector<FlowBlock>& blocks)
-        : blocks_(blocks), level_(blocks.size(), 0), number_(blocks.size(), 0),
-          low_(blocks.size(), 0), on_stack_(blocks.size(), false) {}
+        : blocks_(blocks),
+          level_(blocks.size(), 0),
+          number_(blocks.size(), 0),
+          low_(blocks.size(), 0),
+          on_stack_(blocks.size(), false) {}
 
     std::vector<uint32_t> run() {
         if (!blocks_.empty()) order({0}, 0);

@@ -11,8 +11,8 @@ namespace cubar::softgpu::exec {
 /// What a mov does besides copying a register.
 enum class MoveForm : uint8_t { kCopy, kPack, kUnpack, kSpecial, kFrameAddress, kParameterAddress };
 
-/// All that selects a handler: an instruction without its operands. Plain data, so that the handlers'
-/// translation units use nothing of the standard library.
+/// All that selects a handler: an instruction without its operands. Plain data, so that the
+/// handlers' translation units use nothing of the standard library.
 struct Key {
     ptx::Opcode opcode = ptx::Opcode::kTrap;
     ptx::Type type[4] = {};  // in the order written

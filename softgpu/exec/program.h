@@ -28,9 +28,9 @@ struct ParameterLayout {
 struct KernelInfo {
     std::string name;
     std::vector<ParameterLayout> parameters;
-    uint32_t parameter_bytes = 0;  // the whole buffer, padding between parameters included
-    Dim3 max_threads{0, 0, 0};     // .maxntid; zeros where it is absent
-    Dim3 required_threads{0, 0, 0};  // .reqntid; zeros where it is absent
+    uint32_t parameter_bytes = 0;           // the whole buffer, padding between parameters included
+    Dim3 max_threads{0, 0, 0};              // .maxntid; zeros where it is absent
+    Dim3 required_threads{0, 0, 0};         // .reqntid; zeros where it is absent
     uint32_t max_threads_per_block = 1024;  // the product of the above, or 1024
     uint32_t min_blocks_per_sm = 0;         // .minnctapersm
     uint32_t max_registers = 0;             // .maxnreg
@@ -39,7 +39,7 @@ struct KernelInfo {
 
 /// What only the body tells; see Program::prepare.
 struct KernelUsage {
-    uint32_t registers = 0;     // per thread, an estimate from liveness, 16..255
+    uint32_t registers = 0;      // per thread, an estimate from liveness, 16..255
     uint32_t static_shared = 0;  // bytes per block
     uint32_t local = 0;          // bytes per thread, without recursion
     uint32_t constant = 0;       // bytes of the module's .const variables

@@ -40,8 +40,9 @@ bool any_in(const WarpState& warp, PartState state) {
     return false;
 }
 
-// Nobody can go on, and lanes wait for others of the warp that will never come (they have exited, or
-// wait elsewhere): those behind bar.warp.sync pass, else one part executes its instruction alone.
+// Nobody can go on, and lanes wait for others of the warp that will never come (they have exited,
+// or wait elsewhere): those behind bar.warp.sync pass, else one part executes its instruction
+// alone.
 void break_wait(WarpState& warp) {
     bool passed = false;
     for (unsigned index = 0; index < warp.part_count; ++index) {

@@ -24,7 +24,9 @@ class Set {
 public:
     explicit Set(size_t size) : words_((size + 63) / 64, 0) {}
 
-    [[nodiscard]] bool has(uint32_t index) const { return (words_[index / 64] >> index % 64 & 1) != 0; }
+    [[nodiscard]] bool has(uint32_t index) const {
+        return (words_[index / 64] >> index % 64 & 1) != 0;
+    }
     void add(uint32_t index) { words_[index / 64] |= uint64_t{1} << index % 64; }
 
     /// this |= other & ~without; true if that added any.
@@ -53,8 +55,8 @@ private:
 
 template <class Visit>
 void visit_registers(const Operand& operand, Visit visit) {
-    const bool addressed = operand.kind == OperandKind::kAddress &&
-                           operand.base == ptx::AddressBase::kRegister;
+    const bool addressed =
+        operand.kind == OperandKind::kAddress && operand.base == ptx::AddressBase::kRegister;
     if (operand.kind == OperandKind::kRegister || addressed) visit(operand.index);
     for (const Operand& element : operand.elements) visit_registers(element, visit);
 }
@@ -73,16 +75,21 @@ void visit_overwritten(const Instruction& instruction, Visit visit) {
         case Opcode::kBrx:
         case Opcode::kCall:
         case Opcode::kBar:
-        case Opcode::kBarrier: return;
+        case Opcode::kBarrier:
+            return;
         case Opcode::kSetp:
         case Opcode::kShfl:
         case Opcode::kMatch:
-        case Opcode::kElect: destinations = 2; break;
-        default: break;
+        case Opcode::kElect:
+            destinations = 2;
+            break;
+        default:
+            break;
     }
     std::vector<uint32_t> sources;
     for (size_t at = destinations; at < instruction.operands.size(); ++at) {
-        visit_registers(instruction.operands[at], [&](uint32_t index) { sources.push_back(index); });
+        visit_registers(instruction.operands[at],
+                        [&](uint32_t index) { sources.push_back(index); });
     }
     for (size_t at = 0; at < std::min(destinations, instruction.operands.size()); ++at) {
         if (instruction.operands[at].kind == OperandKind::kAddress) continue;
@@ -194,9 +201,8 @@ void RegisterFile::assign(const std::vector<FlowBlock>& blocks, const std::vecto
     for (uint32_t index = 0; index < lives.size(); ++index) {
         if (lives[index].begin <= lives[index].end) by_begin.push_back(index);
     }
-    std::sort(by_begin.begin(), by_begin.end(), [&](uint32_t a, uint32_t b) {
-        return lives[a].begin < lives[b].begin;
-    });
+    std::sort(by_begin.begin(), by_begin.end(),
+              [&](uint32_t a, uint32_t b) { return lives[a].begin < lives[b].begin; });
     const auto ends_later = [&](uint32_t a, uint32_t b) { return lives[a].end > lives[b].end; };
     std::priority_queue<uint32_t, std::vector<uint32_t>, decltype(ends_later)> living(ends_later);
     std::map<uint32_t, std::vector<Slot>> free;  // by size

@@ -29,30 +29,43 @@ int64_t pick(uint64_t both, unsigned index, unsigned bits, bool is_signed) {
 
 bool holds(Compare compare, int64_t a, int64_t b) {
     switch (compare) {
-        case Compare::kEq: return a == b;
-        case Compare::kNe: return a != b;
-        case Compare::kLt: return a < b;
-        case Compare::kLe: return a <= b;
-        case Compare::kGt: return a > b;
-        default: return a >= b;
+        case Compare::kEq:
+            return a == b;
+        case Compare::kNe:
+            return a != b;
+        case Compare::kLt:
+            return a < b;
+        case Compare::kLe:
+            return a <= b;
+        case Compare::kGt:
+            return a > b;
+        default:
+            return a >= b;
     }
 }
 
 int64_t compute(const VideoForm& form, int64_t a, int64_t b) {
     switch (form.opcode) {
         case Opcode::kVadd2:
-        case Opcode::kVadd4: return a + b;
+        case Opcode::kVadd4:
+            return a + b;
         case Opcode::kVsub2:
-        case Opcode::kVsub4: return a - b;
+        case Opcode::kVsub4:
+            return a - b;
         case Opcode::kVavrg2:
-        case Opcode::kVavrg4: return (a + b + (a + b >= 0 ? 1 : 0)) >> 1;
+        case Opcode::kVavrg4:
+            return (a + b + (a + b >= 0 ? 1 : 0)) >> 1;
         case Opcode::kVabsdiff2:
-        case Opcode::kVabsdiff4: return a < b ? b - a : a - b;
+        case Opcode::kVabsdiff4:
+            return a < b ? b - a : a - b;
         case Opcode::kVmin2:
-        case Opcode::kVmin4: return a < b ? a : b;
+        case Opcode::kVmin4:
+            return a < b ? a : b;
         case Opcode::kVmax2:
-        case Opcode::kVmax4: return a > b ? a : b;
-        default: return holds(form.compare, a, b) ? 1 : 0;
+        case Opcode::kVmax4:
+            return a > b ? a : b;
+        default:
+            return holds(form.compare, a, b) ? 1 : 0;
     }
 }
 
@@ -109,8 +122,10 @@ bool is_four(Opcode opcode) {
         case Opcode::kVabsdiff4:
         case Opcode::kVmin4:
         case Opcode::kVmax4:
-        case Opcode::kVset4: return true;
-        default: return false;
+        case Opcode::kVset4:
+            return true;
+        default:
+            return false;
     }
 }
 
@@ -122,8 +137,10 @@ bool is_two(Opcode opcode) {
         case Opcode::kVabsdiff2:
         case Opcode::kVmin2:
         case Opcode::kVmax2:
-        case Opcode::kVset2: return true;
-        default: return false;
+        case Opcode::kVset2:
+            return true;
+        default:
+            return false;
     }
 }
 

@@ -12,8 +12,8 @@ namespace cubar::softgpu::exec {
 inline constexpr unsigned kLanes = 32;
 inline constexpr uint32_t kAllLanes = 0xffffffff;
 
-// Generic addresses: global ones are addresses of this process (below 2^47); shared and local memory
-// have windows above, of kWindowBytes each.
+// Generic addresses: global ones are addresses of this process (below 2^47); shared and local
+// memory have windows above, of kWindowBytes each.
 inline constexpr uint64_t kSharedWindow = uint64_t{1} << 48;
 inline constexpr uint64_t kLocalWindow = uint64_t{1} << 49;
 inline constexpr uint64_t kWindowBytes = uint64_t{1} << 32;
@@ -26,8 +26,8 @@ struct Warp;
 struct Frame;
 class Block;
 
-/// Executes one instruction for the lanes in `mask` (a subset of warp.active) and returns what comes
-/// next; null when the warp stops for now (Warp::pause says why).
+/// Executes one instruction for the lanes in `mask` (a subset of warp.active) and returns what
+/// comes next; null when the warp stops for now (Warp::pause says why).
 using Handler = const Insn* (*)(Warp& warp, const Insn* insn, uint32_t mask);
 
 /// Where an operand's 32 lanes lie: the byte offset in the frame's registers, or, with the low bit
@@ -45,12 +45,12 @@ enum InsnFlags : uint8_t {
 /// guard, guard_invert and line.
 struct alignas(64) Insn {
     Handler handler = nullptr;
-    uint64_t imm = 0;          // address offset, branch target (a pointer once decoded), …
-    Slot op[6] = {};           // destination first
-    Slot guard = kAlways;      // 32-bit lane mask
-    uint32_t guard_invert = 0; // 0, or all ones for @!p
+    uint64_t imm = 0;           // address offset, branch target (a pointer once decoded), …
+    Slot op[6] = {};            // destination first
+    Slot guard = kAlways;       // 32-bit lane mask
+    uint32_t guard_invert = 0;  // 0, or all ones for @!p
     uint16_t aux = 0;
-    uint8_t count = 0;         // elements of a vector access; size of a list
+    uint8_t count = 0;  // elements of a vector access; size of a list
     uint8_t flags = 0;
     uint32_t line = 0;
 };
@@ -93,24 +93,24 @@ enum class Pause : uint8_t {
 struct Warp {
     // [0]: the registers of the current frame; [1]: the function's constants, minus 1.
     char* base[2] = {nullptr, nullptr};
-    uint32_t active = 0;             // the lanes that execute now
-    int32_t budget = 0;              // joins until the warp yields
-    const Insn* limit = nullptr;     // another part of the warp waits there, in the same frame
+    uint32_t active = 0;          // the lanes that execute now
+    int32_t budget = 0;           // joins until the warp yields
+    const Insn* limit = nullptr;  // another part of the warp waits there, in the same frame
     Frame* frame = nullptr;
     Block* block = nullptr;
     const BlockFacts* facts = nullptr;
     const char* parameters = nullptr;  // of the kernel
     char* shared = nullptr;
-    char* local = nullptr;             // lane 0's
+    char* local = nullptr;  // lane 0's
     uint64_t shared_bytes = 0;
-    uint64_t local_bytes = 0;          // per lane; also the stride between lanes
-    uint64_t local_base = 0;           // the current frame's part of it
-    RangeCache* caches = nullptr;      // kRangeCaches of them
-    uint32_t index = 0;                // in the block
-    uint32_t exited = 0;               // lanes that are not there or no longer
+    uint64_t local_bytes = 0;      // per lane; also the stride between lanes
+    uint64_t local_base = 0;       // the current frame's part of it
+    RangeCache* caches = nullptr;  // kRangeCaches of them
+    uint32_t index = 0;            // in the block
+    uint32_t exited = 0;           // lanes that are not there or no longer
     Pause pause = Pause::kNone;
-    bool force_sync = false;           // the next warp-wide instruction goes on with whoever is there
-    bool spun = false;                 // has waited for memory since the last yield
+    bool force_sync = false;  // the next warp-wide instruction goes on with whoever is there
+    bool spun = false;        // has waited for memory since the last yield
 };
 
 template <class T>
@@ -131,8 +131,8 @@ bool refill_cache(Warp& warp, RangeCache& cache, uint64_t address, uint64_t size
 uint64_t global_timer();
 
 /// For instructions that the lanes of `member` execute together; `mask` gains the lanes that waited
-/// here. True: all of them that live are in `mask`. False: the lanes of `mask` now wait at `insn`, and
-/// the handler returns `next`.
+/// here. True: all of them that live are in `mask`. False: the lanes of `mask` now wait at `insn`,
+/// and the handler returns `next`.
 bool gather(Warp& warp, const Insn* insn, uint32_t& mask, uint32_t member, const Insn*& next);
 /// The lanes of `mask` wait at `insn` for others; returns what the handler returns.
 const Insn* wait_here(Warp& warp, const Insn* insn, uint32_t mask);

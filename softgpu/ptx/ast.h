@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the PTX front end hands to whoever executes it. Everything here has been checked against the
-// rules of the PTX ISA (9.1): names are resolved, operand counts, classes and widths fit, so that an
-// interpreter needs no checks of its own beyond "do I have this instruction".
+// rules of the PTX ISA (9.1): names are resolved, operand counts, classes and widths fit, so that
+// an interpreter needs no checks of its own beyond "do I have this instruction".
 #pragma once
 
 #include <array>
@@ -28,9 +28,9 @@ struct Relocation {
     std::uint64_t offset = 0;
     std::uint8_t size = 8;
     std::uint8_t shift = 0;
-    bool generic = false;                  // generic(symbol): the address converted from its space
-    std::uint32_t variable = kNoIndex;     // index into Module::variables, or
-    std::uint32_t function = kNoIndex;     // index into Module::functions
+    bool generic = false;               // generic(symbol): the address converted from its space
+    std::uint32_t variable = kNoIndex;  // index into Module::variables, or
+    std::uint32_t function = kNoIndex;  // index into Module::functions
     std::int64_t addend = 0;
 };
 
@@ -40,18 +40,18 @@ struct Variable {
     Space space = Space::kGlobal;
     Linkage linkage = Linkage::kInternal;
     Type type = Type::kNone;
-    std::uint8_t vector_width = 1;         // .v2, .v4, .v8 of the declaration
+    std::uint8_t vector_width = 1;  // .v2, .v4, .v8 of the declaration
     bool is_array = false;
-    bool is_unsized = false;               // `[]`: extern (dynamic) shared memory; size is then 0
-    bool is_managed = false;               // .attribute(.managed)
-    bool is_pointer = false;               // kernel parameter marked .ptr
-    std::uint32_t align = 1;               // bytes, a power of two
-    std::uint64_t size = 0;                // bytes, at most 2^40
+    bool is_unsized = false;  // `[]`: extern (dynamic) shared memory; size is then 0
+    bool is_managed = false;  // .attribute(.managed)
+    bool is_pointer = false;  // kernel parameter marked .ptr
+    std::uint32_t align = 1;  // bytes, a power of two
+    std::uint64_t size = 0;   // bytes, at most 2^40
     // Where it lies in its container. Entry or function parameters: in the parameter block.
     // Function scope: in Body's frame of that space (local, param, shared). Module scope: 0, the
     // executor places it (in .shared per kernel, from Body::variables_used).
     std::uint64_t offset = 0;
-    std::vector<std::uint8_t> initial;     // leading bytes; the rest of `size` is zero
+    std::vector<std::uint8_t> initial;  // leading bytes; the rest of `size` is zero
     std::vector<Relocation> relocations;
     std::uint32_t register_index = kNoIndex;  // a .reg parameter of a function: its register
     std::uint32_t line = 0;
@@ -94,41 +94,84 @@ struct Operand {
     AddressBase base = AddressBase::kAbsolute;
     VariableScope scope = VariableScope::kModule;
     Special special = Special::kNone;
-    std::uint8_t component = 0;  // of a special register: 0 x, 1 y, 2 z, 3 w; number of %envreg, %pm
+    std::uint8_t component =
+        0;  // of a special register: 0 x, 1 y, 2 z, 3 w; number of %envreg, %pm
     // Video instructions: `.b3` is unit 'b', select 0x3; `.h10` is 'h', 0x10; `.b7610` is 'b',
     // 0x7610. 0: none written.
     char select_unit = 0;
     std::uint16_t select = 0;
     std::uint32_t index = 0;
-    std::uint64_t value = 0;     // immediate bits (the low 64 of b128); offset (two's complement)
+    std::uint64_t value = 0;  // immediate bits (the low 64 of b128); offset (two's complement)
     std::vector<Operand> elements;
 };
 
 enum class Rounding : std::uint8_t {
     kNone,
-    kRn, kRz, kRm, kRp, kRna, kRs,  // to floats; .rs is stochastic
-    kRni, kRzi, kRmi, kRpi,         // to integers
+    kRn,
+    kRz,
+    kRm,
+    kRp,
+    kRna,
+    kRs,  // to floats; .rs is stochastic
+    kRni,
+    kRzi,
+    kRmi,
+    kRpi,  // to integers
 };
 
 enum class Compare : std::uint8_t {
     kNone,
-    kEq, kNe, kLt, kLe, kGt, kGe,        // ordered
-    kLo, kLs, kHi, kHs,                  // unsigned
-    kEqu, kNeu, kLtu, kLeu, kGtu, kGeu,  // true when unordered
-    kNum, kNan,
+    kEq,
+    kNe,
+    kLt,
+    kLe,
+    kGt,
+    kGe,  // ordered
+    kLo,
+    kLs,
+    kHi,
+    kHs,  // unsigned
+    kEqu,
+    kNeu,
+    kLtu,
+    kLeu,
+    kGtu,
+    kGeu,  // true when unordered
+    kNum,
+    kNan,
 };
 
 enum class BoolOp : std::uint8_t { kNone, kAnd, kOr, kXor };
 
 // The operation of atom, red, redux, multimem, bar.red and friends.
 enum class Operation : std::uint8_t {
-    kNone, kAnd, kOr, kXor, kAdd, kInc, kDec, kMin, kMax, kExch, kCas, kPopc,
+    kNone,
+    kAnd,
+    kOr,
+    kXor,
+    kAdd,
+    kInc,
+    kDec,
+    kMin,
+    kMax,
+    kExch,
+    kCas,
+    kPopc,
 };
 
 enum class Scope : std::uint8_t { kNone, kCta, kCluster, kGpu, kSys };
 
-enum class Semantics : std::uint8_t { kNone, kWeak, kVolatile, kRelaxed, kAcquire, kRelease,
-                                      kAcqRel, kSc, kMmio };
+enum class Semantics : std::uint8_t {
+    kNone,
+    kWeak,
+    kVolatile,
+    kRelaxed,
+    kAcquire,
+    kRelease,
+    kAcqRel,
+    kSc,
+    kMmio
+};
 
 // m16n8k16 and the like; k is 0 where the text has none (ldmatrix .m8n8).
 struct Shape {
@@ -139,22 +182,22 @@ struct Shape {
 struct Instruction {
     Opcode opcode = Opcode::kTrap;
     bool ftz = false;
-    bool sat = false;                          // .sat and .satfinite
+    bool sat = false;  // .sat and .satfinite
     bool negate_predicate = false;
     std::uint8_t type_count = 0;
-    std::uint8_t vector_width = 1;             // .v2 .v4 .v8
-    Space space = Space::kGeneric;             // the first one written
-    Space space2 = Space::kGeneric;            // the second one (cp.async.shared.global)
+    std::uint8_t vector_width = 1;   // .v2 .v4 .v8
+    Space space = Space::kGeneric;   // the first one written
+    Space space2 = Space::kGeneric;  // the second one (cp.async.shared.global)
     Rounding rounding = Rounding::kNone;
-    Compare compare = Compare::kNone;          // setp, set, vset
-    BoolOp bool_op = BoolOp::kNone;            // setp, set
-    Operation operation = Operation::kNone;    // atom, red, redux, bar.red, vop's second operation
+    Compare compare = Compare::kNone;        // setp, set, vset
+    BoolOp bool_op = BoolOp::kNone;          // setp, set
+    Operation operation = Operation::kNone;  // atom, red, redux, bar.red, vop's second operation
     Scope scope = Scope::kNone;
     Semantics semantics = Semantics::kNone;
     Shape shape;
-    std::array<Type, 6> types{};               // in the order written; types[0..type_count)
-    std::uint32_t predicate = kNoIndex;        // register of @p, or kNoIndex
-    std::uint32_t line = 0;                    // line of the PTX text, from 1
+    std::array<Type, 6> types{};         // in the order written; types[0..type_count)
+    std::uint32_t predicate = kNoIndex;  // register of @p, or kNoIndex
+    std::uint32_t line = 0;              // line of the PTX text, from 1
     // Every word after the opcode that is not a type, in the order written; nothing is dropped, so
     // the fields above are repeats of it (except `shape`, whose word is Modifier::kShape).
     std::vector<Modifier> modifiers;
@@ -163,7 +206,8 @@ struct Instruction {
     //   with a .and or .or) always has both: operands[1] is a kSink when the text names one;
     // - fragments of mma, wmma, ldmatrix, stmatrix and vectors of atom and red are kVector, of a
     //   single register too;
-    // - call: [0] kVector of returns, [1] callee (kFunction or kRegister), [2] kVector of arguments,
+    // - call: [0] kVector of returns, [1] callee (kFunction or kRegister), [2] kVector of
+    // arguments,
     //   [3] kPrototype or kTargets for an indirect call;
     // - optional trailing operands that are absent are absent: size() tells.
     std::vector<Operand> operands;
@@ -203,11 +247,11 @@ struct Body {
     std::vector<Label> labels;
     std::vector<std::vector<std::uint32_t>> targets;  // label indices, or functions of .calltargets
     std::vector<Prototype> prototypes;
-    std::uint64_t local_size = 0;   // bytes of the frames that `offset` refers to
+    std::uint64_t local_size = 0;  // bytes of the frames that `offset` refers to
     std::uint32_t local_align = 1;
     std::uint64_t shared_size = 0;
     std::uint32_t shared_align = 1;
-    std::uint64_t param_size = 0;   // call arguments and results (.param in function scope)
+    std::uint64_t param_size = 0;  // call arguments and results (.param in function scope)
     std::uint32_t param_align = 1;
     std::vector<std::uint32_t> variables_used;  // Module::variables named here, ascending, unique
     std::vector<std::uint32_t> functions_used;  // Module::functions named here, ascending, unique
@@ -241,7 +285,7 @@ struct Function {
     std::uint64_t parameter_size = 0;  // bytes of the parameter block, without tail padding
     Directives directives;
     std::uint32_t line = 0;
-    bool is_defined = false;           // false: a declaration only (vprintf, __assertfail, malloc …)
+    bool is_defined = false;  // false: a declaration only (vprintf, __assertfail, malloc …)
     // The text between the braces (both included), as offsets into Module::text.
     std::size_t body_begin = 0;
     std::size_t body_end = 0;
@@ -263,7 +307,7 @@ struct Module {
     std::uint32_t find_variable(std::string_view name) const;
     std::uint32_t find_function(std::string_view name) const;
 
-    struct Names;                     // the symbol table
+    struct Names;  // the symbol table
     std::shared_ptr<Names> names;
 };
 

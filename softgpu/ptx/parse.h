@@ -33,7 +33,8 @@ std::unique_ptr<Module> parse_module(std::string_view text, Log& log);
 // holds a lock over the module (it writes Function::body).
 const Body* parse_body(Module& module, std::uint32_t function, Log& log);
 
-// parse_body of every function that is defined; goes on past errors, so that the log names them all.
+// parse_body of every function that is defined; goes on past errors, so that the log names them
+// all.
 bool parse_bodies(Module& module, Log& log);
 
 }  // namespace cubar::softgpu::ptx

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The .approx and .full functions, at least as exact as the ISA promises: most are the nearest float
-// or the one beside it.
+// The .approx and .full functions, at least as exact as the ISA promises: most are the nearest
+// float or the one beside it.
 #include "softgpu/exec/handlers/float_types.h"
 
 // From libm. Declared here, so that no inline function of a standard header is compiled for this
@@ -119,9 +119,8 @@ Handler find_double(const Key& key) {
     }
     if (key.opcode != Opcode::kRsqrt) return nullptr;
     if (key.ftz) {
-        return unary<double>([](double a) {
-            return keep_upper<true>(1.0 / __builtin_sqrt(upper_half<true>(a)));
-        });
+        return unary<double>(
+            [](double a) { return keep_upper<true>(1.0 / __builtin_sqrt(upper_half<true>(a))); });
     }
     return unary<double>(
         [](double a) { return keep_upper<false>(1.0 / __builtin_sqrt(upper_half<false>(a))); });
@@ -170,14 +169,22 @@ Handler find_approximate(const Key& key) {
     const bool single = key.type[0] == Type::kF32;
     if (key.type[0] == Type::kF64) return find_double(key);
     switch (key.opcode) {
-        case Opcode::kEx2: return single ? vectorised<Ex2>(key) : find_small<false>(key);
-        case Opcode::kTanh: return single ? by_lane<Tanh>(key) : find_small<true>(key);
-        case Opcode::kLg2: return single ? by_lane<Lg2>(key) : nullptr;
-        case Opcode::kSin: return single ? by_lane<Sin>(key) : nullptr;
-        case Opcode::kCos: return single ? by_lane<Cos>(key) : nullptr;
-        case Opcode::kRcp: return single ? vectorised<Rcp>(key) : nullptr;
-        case Opcode::kRsqrt: return single ? vectorised<Rsqrt>(key) : nullptr;
-        case Opcode::kSqrt: return single ? vectorised<Sqrt>(key) : nullptr;
+        case Opcode::kEx2:
+            return single ? vectorised<Ex2>(key) : find_small<false>(key);
+        case Opcode::kTanh:
+            return single ? by_lane<Tanh>(key) : find_small<true>(key);
+        case Opcode::kLg2:
+            return single ? by_lane<Lg2>(key) : nullptr;
+        case Opcode::kSin:
+            return single ? by_lane<Sin>(key) : nullptr;
+        case Opcode::kCos:
+            return single ? by_lane<Cos>(key) : nullptr;
+        case Opcode::kRcp:
+            return single ? vectorised<Rcp>(key) : nullptr;
+        case Opcode::kRsqrt:
+            return single ? vectorised<Rsqrt>(key) : nullptr;
+        case Opcode::kSqrt:
+            return single ? vectorised<Sqrt>(key) : nullptr;
         case Opcode::kDiv:
             if (!single) return nullptr;
             if (key.ftz) {
@@ -185,7 +192,8 @@ Handler find_approximate(const Key& key) {
                     [](float a, float b) { return out<true>(in<true>(a) / in<true>(b)); });
             }
             return binary<float>([](float a, float b) { return out<false>(a / b); });
-        default: return nullptr;
+        default:
+            return nullptr;
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// atom and red: the processor's own atomic operations, sequentially consistent, which is at least as
-// strong as any scope and order that PTX names. Lanes go one after the other.
+// atom and red: the processor's own atomic operations, sequentially consistent, which is at least
+// as strong as any scope and order that PTX names. Lanes go one after the other.
 #include "softgpu/exec/handlers/float_types.h"
 #include "softgpu/exec/handlers/memory_access.h"
 
@@ -27,11 +27,16 @@ struct Integer {
     template <Operation kOperation>
     static Lane apply(Lane* at, Lane b, Lane c) {
         switch (kOperation) {
-            case Operation::kAdd: return __atomic_fetch_add(at, b, __ATOMIC_SEQ_CST);
-            case Operation::kAnd: return __atomic_fetch_and(at, b, __ATOMIC_SEQ_CST);
-            case Operation::kOr: return __atomic_fetch_or(at, b, __ATOMIC_SEQ_CST);
-            case Operation::kXor: return __atomic_fetch_xor(at, b, __ATOMIC_SEQ_CST);
-            case Operation::kExch: return __atomic_exchange_n(at, b, __ATOMIC_SEQ_CST);
+            case Operation::kAdd:
+                return __atomic_fetch_add(at, b, __ATOMIC_SEQ_CST);
+            case Operation::kAnd:
+                return __atomic_fetch_and(at, b, __ATOMIC_SEQ_CST);
+            case Operation::kOr:
+                return __atomic_fetch_or(at, b, __ATOMIC_SEQ_CST);
+            case Operation::kXor:
+                return __atomic_fetch_xor(at, b, __ATOMIC_SEQ_CST);
+            case Operation::kExch:
+                return __atomic_exchange_n(at, b, __ATOMIC_SEQ_CST);
             case Operation::kMin:
                 return exchange_with(at, [b](Lane a) { return T(a) < T(b) ? a : b; });
             case Operation::kMax:
@@ -39,8 +44,7 @@ struct Integer {
             case Operation::kInc:
                 return exchange_with(at, [b](Lane a) { return a >= b ? Lane(0) : Lane(a + 1); });
             case Operation::kDec:
-                return exchange_with(at,
-                                     [b](Lane a) { return a == 0 || a > b ? b : Lane(a - 1); });
+                return exchange_with(at, [b](Lane a) { return a == 0 || a > b ? b : Lane(a - 1); });
             default:
                 __atomic_compare_exchange_n(at, &b, c, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
                 return b;
@@ -131,12 +135,17 @@ const Insn* atomic_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
 template <class Kind, Operation kOperation>
 Handler in_space(Space space) {
     switch (space) {
-        case Space::kGlobal: return atomic_lanes<Kind, kOperation, Space::kGlobal>;
-        case Space::kGeneric: return atomic_lanes<Kind, kOperation, Space::kGeneric>;
+        case Space::kGlobal:
+            return atomic_lanes<Kind, kOperation, Space::kGlobal>;
+        case Space::kGeneric:
+            return atomic_lanes<Kind, kOperation, Space::kGeneric>;
         case Space::kShared:
-        case Space::kSharedCluster: return atomic_lanes<Kind, kOperation, Space::kShared>;
-        case Space::kLocal: return atomic_lanes<Kind, kOperation, Space::kLocal>;
-        default: return nullptr;
+        case Space::kSharedCluster:
+            return atomic_lanes<Kind, kOperation, Space::kShared>;
+        case Space::kLocal:
+            return atomic_lanes<Kind, kOperation, Space::kLocal>;
+        default:
+            return nullptr;
     }
 }
 
@@ -144,27 +153,42 @@ template <class T>
 Handler find_integer_atomic(const Key& key) {
     using Kind = Integer<T>;
     switch (key.operation) {
-        case Operation::kAdd: return in_space<Kind, Operation::kAdd>(key.space);
-        case Operation::kAnd: return in_space<Kind, Operation::kAnd>(key.space);
-        case Operation::kOr: return in_space<Kind, Operation::kOr>(key.space);
-        case Operation::kXor: return in_space<Kind, Operation::kXor>(key.space);
-        case Operation::kExch: return in_space<Kind, Operation::kExch>(key.space);
-        case Operation::kMin: return in_space<Kind, Operation::kMin>(key.space);
-        case Operation::kMax: return in_space<Kind, Operation::kMax>(key.space);
-        case Operation::kInc: return in_space<Kind, Operation::kInc>(key.space);
-        case Operation::kDec: return in_space<Kind, Operation::kDec>(key.space);
-        case Operation::kCas: return in_space<Kind, Operation::kCas>(key.space);
-        default: return nullptr;
+        case Operation::kAdd:
+            return in_space<Kind, Operation::kAdd>(key.space);
+        case Operation::kAnd:
+            return in_space<Kind, Operation::kAnd>(key.space);
+        case Operation::kOr:
+            return in_space<Kind, Operation::kOr>(key.space);
+        case Operation::kXor:
+            return in_space<Kind, Operation::kXor>(key.space);
+        case Operation::kExch:
+            return in_space<Kind, Operation::kExch>(key.space);
+        case Operation::kMin:
+            return in_space<Kind, Operation::kMin>(key.space);
+        case Operation::kMax:
+            return in_space<Kind, Operation::kMax>(key.space);
+        case Operation::kInc:
+            return in_space<Kind, Operation::kInc>(key.space);
+        case Operation::kDec:
+            return in_space<Kind, Operation::kDec>(key.space);
+        case Operation::kCas:
+            return in_space<Kind, Operation::kCas>(key.space);
+        default:
+            return nullptr;
     }
 }
 
 template <class Kind>
 Handler find_half_atomic(const Key& key) {
     switch (key.operation) {
-        case Operation::kAdd: return in_space<Kind, Operation::kAdd>(key.space);
-        case Operation::kMin: return in_space<Kind, Operation::kMin>(key.space);
-        case Operation::kMax: return in_space<Kind, Operation::kMax>(key.space);
-        default: return nullptr;
+        case Operation::kAdd:
+            return in_space<Kind, Operation::kAdd>(key.space);
+        case Operation::kMin:
+            return in_space<Kind, Operation::kMin>(key.space);
+        case Operation::kMax:
+            return in_space<Kind, Operation::kMax>(key.space);
+        default:
+            return nullptr;
     }
 }
 
@@ -177,20 +201,32 @@ Handler find_add(Handler handler, const Key& key) {
 Handler find_atomic(const Key& key) {
     if (key.opcode != Opcode::kAtom && key.opcode != Opcode::kRed) return nullptr;
     switch (key.type[0]) {
-        case Type::kB16: return find_integer_atomic<uint16_t>(key);
+        case Type::kB16:
+            return find_integer_atomic<uint16_t>(key);
         case Type::kB32:
-        case Type::kU32: return find_integer_atomic<uint32_t>(key);
-        case Type::kS32: return find_integer_atomic<int32_t>(key);
+        case Type::kU32:
+            return find_integer_atomic<uint32_t>(key);
+        case Type::kS32:
+            return find_integer_atomic<int32_t>(key);
         case Type::kB64:
-        case Type::kU64: return find_integer_atomic<uint64_t>(key);
-        case Type::kS64: return find_integer_atomic<int64_t>(key);
-        case Type::kF32: return find_add(in_space<Single, Operation::kAdd>(key.space), key);
-        case Type::kF64: return find_add(in_space<Double, Operation::kAdd>(key.space), key);
-        case Type::kF16: return find_half_atomic<Half<false>>(key);
-        case Type::kBf16: return find_half_atomic<Half<true>>(key);
-        case Type::kF16x2: return find_half_atomic<HalfPair<false>>(key);
-        case Type::kBf16x2: return find_half_atomic<HalfPair<true>>(key);
-        default: return nullptr;
+        case Type::kU64:
+            return find_integer_atomic<uint64_t>(key);
+        case Type::kS64:
+            return find_integer_atomic<int64_t>(key);
+        case Type::kF32:
+            return find_add(in_space<Single, Operation::kAdd>(key.space), key);
+        case Type::kF64:
+            return find_add(in_space<Double, Operation::kAdd>(key.space), key);
+        case Type::kF16:
+            return find_half_atomic<Half<false>>(key);
+        case Type::kBf16:
+            return find_half_atomic<Half<true>>(key);
+        case Type::kF16x2:
+            return find_half_atomic<HalfPair<false>>(key);
+        case Type::kBf16x2:
+            return find_half_atomic<HalfPair<true>>(key);
+        default:
+            return nullptr;
     }
 }
 

@@ -15,7 +15,8 @@ T shift_left(T a, uint32_t by) {
 
 template <class T>
 T shift_right(T a, uint32_t by) {
-    return T(a >> (by < kBits<T> ? by : kBits<T> - 1)) & (kIsSigned<T> || by < kBits<T> ? T(-1) : T(0));
+    return T(a >> (by < kBits<T> ? by : kBits<T> - 1)) &
+           (kIsSigned<T> || by < kBits<T> ? T(-1) : T(0));
 }
 
 Handler find_shift(const Key& key) {
@@ -89,8 +90,9 @@ const Insn* predicate_logic(Warp& warp, const Insn* insn, uint32_t mask) {
     uint32_t value = ~a;
     if constexpr (kLogic != PredicateLogic::kNot && kLogic != PredicateLogic::kCnot) {
         const uint32_t b = *lanes<uint32_t>(warp, insn->op[2]);
-        value = kLogic == PredicateLogic::kAnd ? a & b
-                : kLogic == PredicateLogic::kOr ? a | b : a ^ b;
+        value = kLogic == PredicateLogic::kAnd  ? a & b
+                : kLogic == PredicateLogic::kOr ? a | b
+                                                : a ^ b;
     }
     store_mask(lanes<uint32_t>(warp, insn->op[0]), value, mask);
     return insn + 1;
@@ -207,7 +209,8 @@ uint32_t bit_mask(uint32_t a, uint32_t b) {
     const bool width_over = kClamp && b >= 32;
     const uint32_t end = (a & 31) + (b & 31);
     const uint32_t from = position_over ? 0 : 0xffffffffu << (a & 31);
-    const uint32_t beyond = end >= 32 || position_over || width_over ? 0 : 0xffffffffu << (end & 31);
+    const uint32_t beyond =
+        end >= 32 || position_over || width_over ? 0 : 0xffffffffu << (end & 31);
     return from & ~beyond;
 }
 
@@ -292,13 +295,12 @@ __m256i permute_eight(__m256i a, __m256i b, __m256i selector) {
                               _mm256_set1_epi32(0x00ff00ff));
     nibble = _mm256_and_si256(_mm256_or_si256(nibble, _mm256_slli_epi32(nibble, 4)),
                               _mm256_set1_epi32(0x0f0f0f0f));
-    const __m256i lane_base = _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c,
-                                                0, 0x04040404, 0x08080808, 0x0c0c0c0c);
-    const __m256i from =
-        _mm256_or_si256(_mm256_and_si256(nibble, _mm256_set1_epi8(3)), lane_base);
+    const __m256i lane_base = _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0,
+                                                0x04040404, 0x08080808, 0x0c0c0c0c);
+    const __m256i from = _mm256_or_si256(_mm256_and_si256(nibble, _mm256_set1_epi8(3)), lane_base);
     const __m256i is_b = _mm256_slli_epi32(nibble, 5);  // bit 2 on top of the byte
-    const __m256i picked = _mm256_blendv_epi8(_mm256_shuffle_epi8(a, from),
-                                              _mm256_shuffle_epi8(b, from), is_b);
+    const __m256i picked =
+        _mm256_blendv_epi8(_mm256_shuffle_epi8(a, from), _mm256_shuffle_epi8(b, from), is_b);
     const __m256i sign = _mm256_cmpgt_epi8(_mm256_setzero_si256(), picked);
     return _mm256_blendv_epi8(picked, sign, _mm256_slli_epi32(nibble, 4));
 }
@@ -323,10 +325,8 @@ const Insn* permute_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
 constexpr Handler kPermute = permute_lanes;
 #else
 constexpr Handler kPermute =
-    ternary_lanes<uint32_t, uint32_t, uint32_t, uint32_t, decltype([](uint32_t a, uint32_t b,
-                                                                      uint32_t c) {
-                      return permute(a, b, c);
-                  })>;
+    ternary_lanes<uint32_t, uint32_t, uint32_t, uint32_t,
+                  decltype([](uint32_t a, uint32_t b, uint32_t c) { return permute(a, b, c); })>;
 #endif
 
 template <const uint16_t (&kSelectors)[4]>
@@ -355,22 +355,28 @@ Handler find_bits(const Key& key) {
         case Opcode::kOr:
         case Opcode::kXor:
         case Opcode::kNot:
-        case Opcode::kCnot: return find_logic(key);
+        case Opcode::kCnot:
+            return find_logic(key);
         case Opcode::kShl:
-        case Opcode::kShr: return find_shift(key);
-        case Opcode::kShf: return find_funnel(key);
-        case Opcode::kLop3: return key.bool_op == ptx::BoolOp::kNone ? lop3_lanes : nullptr;
+        case Opcode::kShr:
+            return find_shift(key);
+        case Opcode::kShf:
+            return find_funnel(key);
+        case Opcode::kLop3:
+            return key.bool_op == ptx::BoolOp::kNone ? lop3_lanes : nullptr;
         case Opcode::kPopc:
         case Opcode::kClz:
         case Opcode::kBrev:
-        case Opcode::kBfind: return find_count(key);
+        case Opcode::kBfind:
+            return find_count(key);
         case Opcode::kFns:
             return ternary<uint32_t, uint32_t, uint32_t, int32_t>(
                 [](uint32_t bits, uint32_t base, int32_t offset) {
                     return find_nth_set(bits, base, offset);
                 });
         case Opcode::kBmsk:
-            return clamp ? binary<uint32_t>([](uint32_t a, uint32_t b) { return bit_mask<true>(a, b); })
+            return clamp ? binary<uint32_t>(
+                               [](uint32_t a, uint32_t b) { return bit_mask<true>(a, b); })
                          : binary<uint32_t>(
                                [](uint32_t a, uint32_t b) { return bit_mask<false>(a, b); });
         case Opcode::kSzext:
@@ -382,8 +388,9 @@ Handler find_bits(const Key& key) {
                                    return extend_bits<true, false>(a, b);
                                });
             }
-            return clamp ? binary<uint32_t>(
-                               [](uint32_t a, uint32_t b) { return extend_bits<false, true>(a, b); })
+            return clamp ? binary<uint32_t>([](uint32_t a, uint32_t b) {
+                return extend_bits<false, true>(a, b);
+            })
                          : binary<uint32_t>([](uint32_t a, uint32_t b) {
                                return extend_bits<false, false>(a, b);
                            });
@@ -398,8 +405,10 @@ Handler find_bits(const Key& key) {
         case Opcode::kBfi:
             return key.type[0] == Type::kB64 ? insert_field_lanes<uint64_t>
                                              : insert_field_lanes<uint32_t>;
-        case Opcode::kPrmt: return find_permute(key);
-        default: return nullptr;
+        case Opcode::kPrmt:
+            return find_permute(key);
+        default:
+            return nullptr;
     }
 }
 

@@ -13,30 +13,49 @@ template <Compare kCompare, class T>
 bool holds(T a, T b) {
     const bool unordered = a != a || b != b;
     switch (kCompare) {
-        case Compare::kEq: return a == b;
-        case Compare::kNe: return !unordered && a != b;
-        case Compare::kLt: return a < b;
-        case Compare::kLe: return a <= b;
-        case Compare::kGt: return a > b;
-        case Compare::kGe: return a >= b;
-        case Compare::kEqu: return unordered || a == b;
-        case Compare::kNeu: return unordered || a != b;
-        case Compare::kLtu: return unordered || a < b;
-        case Compare::kLeu: return unordered || a <= b;
-        case Compare::kGtu: return unordered || a > b;
-        case Compare::kGeu: return unordered || a >= b;
-        case Compare::kNum: return !unordered;
-        case Compare::kNan: return unordered;
-        default: return false;
+        case Compare::kEq:
+            return a == b;
+        case Compare::kNe:
+            return !unordered && a != b;
+        case Compare::kLt:
+            return a < b;
+        case Compare::kLe:
+            return a <= b;
+        case Compare::kGt:
+            return a > b;
+        case Compare::kGe:
+            return a >= b;
+        case Compare::kEqu:
+            return unordered || a == b;
+        case Compare::kNeu:
+            return unordered || a != b;
+        case Compare::kLtu:
+            return unordered || a < b;
+        case Compare::kLeu:
+            return unordered || a <= b;
+        case Compare::kGtu:
+            return unordered || a > b;
+        case Compare::kGeu:
+            return unordered || a >= b;
+        case Compare::kNum:
+            return !unordered;
+        case Compare::kNan:
+            return unordered;
+        default:
+            return false;
     }
 }
 
 uint32_t combine(BoolOp op, uint32_t value, uint32_t with) {
     switch (op) {
-        case BoolOp::kAnd: return value & with;
-        case BoolOp::kOr: return value | with;
-        case BoolOp::kXor: return value ^ with;
-        default: return value;
+        case BoolOp::kAnd:
+            return value & with;
+        case BoolOp::kOr:
+            return value | with;
+        case BoolOp::kXor:
+            return value ^ with;
+        default:
+            return value;
     }
 }
 
@@ -107,8 +126,7 @@ const Insn* setp_packed(Warp& warp, const Insn* insn, uint32_t mask) {
 template <class Reader, Compare kCompare, class D>
 const Insn* set_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
     const uint32_t bits = compare_lanes<Reader, kCompare>(warp, insn->op[1], insn->op[2]);
-    const uint32_t answer =
-        combine(BoolOp(insn->aux), bits, *lanes<uint32_t>(warp, insn->op[3]));
+    const uint32_t answer = combine(BoolOp(insn->aux), bits, *lanes<uint32_t>(warp, insn->op[3]));
     D* d = lanes<D>(warp, insn->op[0]);
     const auto yes = D(insn->imm);
     for (unsigned lane = 0; lane < kLanes; ++lane) {
@@ -141,25 +159,40 @@ const Insn* set_packed(Warp& warp, const Insn* insn, uint32_t mask) {
 template <template <Compare> class Make>
 Handler with_compare(Compare compare) {
     switch (compare) {
-        case Compare::kEq: return Make<Compare::kEq>::handler();
-        case Compare::kNe: return Make<Compare::kNe>::handler();
+        case Compare::kEq:
+            return Make<Compare::kEq>::handler();
+        case Compare::kNe:
+            return Make<Compare::kNe>::handler();
         case Compare::kLo:
-        case Compare::kLt: return Make<Compare::kLt>::handler();
+        case Compare::kLt:
+            return Make<Compare::kLt>::handler();
         case Compare::kLs:
-        case Compare::kLe: return Make<Compare::kLe>::handler();
+        case Compare::kLe:
+            return Make<Compare::kLe>::handler();
         case Compare::kHi:
-        case Compare::kGt: return Make<Compare::kGt>::handler();
+        case Compare::kGt:
+            return Make<Compare::kGt>::handler();
         case Compare::kHs:
-        case Compare::kGe: return Make<Compare::kGe>::handler();
-        case Compare::kEqu: return Make<Compare::kEqu>::handler();
-        case Compare::kNeu: return Make<Compare::kNeu>::handler();
-        case Compare::kLtu: return Make<Compare::kLtu>::handler();
-        case Compare::kLeu: return Make<Compare::kLeu>::handler();
-        case Compare::kGtu: return Make<Compare::kGtu>::handler();
-        case Compare::kGeu: return Make<Compare::kGeu>::handler();
-        case Compare::kNum: return Make<Compare::kNum>::handler();
-        case Compare::kNan: return Make<Compare::kNan>::handler();
-        default: return nullptr;
+        case Compare::kGe:
+            return Make<Compare::kGe>::handler();
+        case Compare::kEqu:
+            return Make<Compare::kEqu>::handler();
+        case Compare::kNeu:
+            return Make<Compare::kNeu>::handler();
+        case Compare::kLtu:
+            return Make<Compare::kLtu>::handler();
+        case Compare::kLeu:
+            return Make<Compare::kLeu>::handler();
+        case Compare::kGtu:
+            return Make<Compare::kGtu>::handler();
+        case Compare::kGeu:
+            return Make<Compare::kGeu>::handler();
+        case Compare::kNum:
+            return Make<Compare::kNum>::handler();
+        case Compare::kNan:
+            return Make<Compare::kNan>::handler();
+        default:
+            return nullptr;
     }
 }
 
@@ -192,19 +225,30 @@ template <class Visit>
 Handler with_reader(Type type, bool ftz, Visit visit) {
     switch (type) {
         case Type::kB16:
-        case Type::kU16: return visit(Plain<uint16_t>{});
-        case Type::kS16: return visit(Plain<int16_t>{});
+        case Type::kU16:
+            return visit(Plain<uint16_t>{});
+        case Type::kS16:
+            return visit(Plain<int16_t>{});
         case Type::kB32:
-        case Type::kU32: return visit(Plain<uint32_t>{});
-        case Type::kS32: return visit(Plain<int32_t>{});
+        case Type::kU32:
+            return visit(Plain<uint32_t>{});
+        case Type::kS32:
+            return visit(Plain<int32_t>{});
         case Type::kB64:
-        case Type::kU64: return visit(Plain<uint64_t>{});
-        case Type::kS64: return visit(Plain<int64_t>{});
-        case Type::kF64: return visit(Plain<double>{});
-        case Type::kF32: return ftz ? visit(Single<true>{}) : visit(Single<false>{});
-        case Type::kF16: return ftz ? visit(Half<true>{}) : visit(Half<false>{});
-        case Type::kBf16: return visit(Brain{});
-        default: return nullptr;
+        case Type::kU64:
+            return visit(Plain<uint64_t>{});
+        case Type::kS64:
+            return visit(Plain<int64_t>{});
+        case Type::kF64:
+            return visit(Plain<double>{});
+        case Type::kF32:
+            return ftz ? visit(Single<true>{}) : visit(Single<false>{});
+        case Type::kF16:
+            return ftz ? visit(Half<true>{}) : visit(Half<false>{});
+        case Type::kBf16:
+            return visit(Brain{});
+        default:
+            return nullptr;
     }
 }
 
@@ -288,12 +332,24 @@ const Insn* testp_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
         const T exponent = magnitude & kExponents;
         bool is = false;
         switch (Modifier(insn->aux)) {
-            case Modifier::kFinite: is = exponent != kExponents; break;
-            case Modifier::kInfinite: is = magnitude == kExponents; break;
-            case Modifier::kNumber: is = magnitude <= kExponents; break;
-            case Modifier::kNotanumber: is = magnitude > kExponents; break;
-            case Modifier::kNormal: is = exponent != 0 && exponent != kExponents; break;
-            default: is = exponent == 0 && magnitude != 0; break;
+            case Modifier::kFinite:
+                is = exponent != kExponents;
+                break;
+            case Modifier::kInfinite:
+                is = magnitude == kExponents;
+                break;
+            case Modifier::kNumber:
+                is = magnitude <= kExponents;
+                break;
+            case Modifier::kNotanumber:
+                is = magnitude > kExponents;
+                break;
+            case Modifier::kNormal:
+                is = exponent != 0 && exponent != kExponents;
+                break;
+            default:
+                is = exponent == 0 && magnitude != 0;
+                break;
         }
         bits |= uint32_t(is) << lane;
     }
@@ -305,8 +361,10 @@ const Insn* testp_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
 
 Handler find_compare(const Key& key) {
     switch (key.opcode) {
-        case Opcode::kSetp: return find_setp(key);
-        case Opcode::kSet: return find_set(key);
+        case Opcode::kSetp:
+            return find_setp(key);
+        case Opcode::kSet:
+            return find_set(key);
         case Opcode::kSelp:
             if (key.type[0] == Type::kPred) return selp_predicates;
             return with_width(key.bits[0], selp_lanes<uint16_t>, selp_lanes<uint32_t>,
@@ -316,7 +374,8 @@ Handler find_compare(const Key& key) {
                               find_slct<uint64_t>(key));
         case Opcode::kTestp:
             return key.type[0] == Type::kF64 ? testp_lanes<uint64_t> : testp_lanes<uint32_t>;
-        default: return nullptr;
+        default:
+            return nullptr;
     }
 }
 

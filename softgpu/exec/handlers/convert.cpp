@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cvt: the frequent pairs as vectors; every other one through an exact number, rounded once.
 #include "softgpu/exec/convert.h"
+
 #include "softgpu/exec/handlers/float_types.h"
 
 namespace cubar::softgpu::exec::CUBAR_VARIANT {
@@ -19,30 +20,47 @@ Handler extend() {
 template <class Narrow, class To>
 Handler extend_from(unsigned bits) {
     switch (bits) {
-        case 16: return extend<Narrow, To, uint16_t>();
-        case 32: return extend<Narrow, To, uint32_t>();
-        case 64: return extend<Narrow, To, uint64_t>();
-        default: return nullptr;
+        case 16:
+            return extend<Narrow, To, uint16_t>();
+        case 32:
+            return extend<Narrow, To, uint32_t>();
+        case 64:
+            return extend<Narrow, To, uint64_t>();
+        default:
+            return nullptr;
     }
 }
 
 template <class Narrow>
 Handler extend_to(const Key& key) {
     switch (key.bits[0]) {
-        case 16: return extend_from<Narrow, uint16_t>(key.bits[1]);
-        case 32: return extend_from<Narrow, uint32_t>(key.bits[1]);
-        case 64: return extend_from<Narrow, uint64_t>(key.bits[1]);
-        default: return nullptr;
+        case 16:
+            return extend_from<Narrow, uint16_t>(key.bits[1]);
+        case 32:
+            return extend_from<Narrow, uint32_t>(key.bits[1]);
+        case 64:
+            return extend_from<Narrow, uint64_t>(key.bits[1]);
+        default:
+            return nullptr;
     }
 }
 
 unsigned width_of(Type type) {
     switch (type) {
-        case Type::kU8: case Type::kS8: return 8;
-        case Type::kU16: case Type::kS16: return 16;
-        case Type::kU32: case Type::kS32: return 32;
-        case Type::kU64: case Type::kS64: return 64;
-        default: return 0;
+        case Type::kU8:
+        case Type::kS8:
+            return 8;
+        case Type::kU16:
+        case Type::kS16:
+            return 16;
+        case Type::kU32:
+        case Type::kS32:
+            return 32;
+        case Type::kU64:
+        case Type::kS64:
+            return 64;
+        default:
+            return 0;
     }
 }
 
@@ -53,14 +71,22 @@ Handler find_extension(const Key& key) {
     const Type narrow = to <= from ? key.type[0] : key.type[1];
     if (to > from && key.bits[0] > to) return nullptr;  // two extensions, perhaps different ones
     switch (narrow) {
-        case Type::kU8: return extend_to<uint8_t>(key);
-        case Type::kS8: return extend_to<int8_t>(key);
-        case Type::kU16: return extend_to<uint16_t>(key);
-        case Type::kS16: return extend_to<int16_t>(key);
-        case Type::kU32: return extend_to<uint32_t>(key);
-        case Type::kS32: return extend_to<int32_t>(key);
-        case Type::kU64: return extend_to<uint64_t>(key);
-        default: return extend_to<int64_t>(key);
+        case Type::kU8:
+            return extend_to<uint8_t>(key);
+        case Type::kS8:
+            return extend_to<int8_t>(key);
+        case Type::kU16:
+            return extend_to<uint16_t>(key);
+        case Type::kS16:
+            return extend_to<int16_t>(key);
+        case Type::kU32:
+            return extend_to<uint32_t>(key);
+        case Type::kS32:
+            return extend_to<int32_t>(key);
+        case Type::kU64:
+            return extend_to<uint64_t>(key);
+        default:
+            return extend_to<int64_t>(key);
     }
 }
 
@@ -75,10 +101,14 @@ float canonical(float r) {
 template <Rounding kRounding>
 double integral(double a) {
     switch (kRounding) {
-        case Rounding::kRni: return __builtin_rint(a);
-        case Rounding::kRmi: return __builtin_floor(a);
-        case Rounding::kRpi: return __builtin_ceil(a);
-        default: return __builtin_trunc(a);
+        case Rounding::kRni:
+            return __builtin_rint(a);
+        case Rounding::kRmi:
+            return __builtin_floor(a);
+        case Rounding::kRpi:
+            return __builtin_ceil(a);
+        default:
+            return __builtin_trunc(a);
     }
 }
 
@@ -86,8 +116,8 @@ double integral(double a) {
 template <Rounding kRounding, bool kFtz>
 int32_t to_s32(float a) {
     const double whole = integral<kRounding>(double(kFtz ? flush(a) : a));
-    const double clamped = whole > -0x1p31 ? (whole < 0x1.fffffffcp30 ? whole : 0x1.fffffffcp30)
-                                           : -0x1p31;
+    const double clamped =
+        whole > -0x1p31 ? (whole < 0x1.fffffffcp30 ? whole : 0x1.fffffffcp30) : -0x1p31;
     return int32_t(whole != whole ? 0.0 : clamped);
 }
 
@@ -113,11 +143,16 @@ Handler find_float_to_int(const Key& key) {
         return nullptr;
     }
     switch (key.rounding) {
-        case Rounding::kRni: return float_to_int<Rounding::kRni>(key);
-        case Rounding::kRzi: return float_to_int<Rounding::kRzi>(key);
-        case Rounding::kRmi: return float_to_int<Rounding::kRmi>(key);
-        case Rounding::kRpi: return float_to_int<Rounding::kRpi>(key);
-        default: return nullptr;
+        case Rounding::kRni:
+            return float_to_int<Rounding::kRni>(key);
+        case Rounding::kRzi:
+            return float_to_int<Rounding::kRzi>(key);
+        case Rounding::kRmi:
+            return float_to_int<Rounding::kRmi>(key);
+        case Rounding::kRpi:
+            return float_to_int<Rounding::kRpi>(key);
+        default:
+            return nullptr;
     }
 }
 
@@ -148,9 +183,11 @@ Handler find_to_float(const Key& key) {
                 case Rounding::kRzi:
                     return unary<float>(
                         [](float a) { return canonical<kFtz>(__builtin_truncf(a)); });
-                default: return nullptr;
+                default:
+                    return nullptr;
             }
-        default: return nullptr;
+        default:
+            return nullptr;
     }
 }
 
@@ -158,7 +195,8 @@ Handler find_frequent(const Key& key) {
     if (key.sat || key.has(Modifier::kRelu) || key.has(Modifier::kSatfinite)) return nullptr;
     const bool nearest = key.rounding == Rounding::kRn;
     switch (key.type[0]) {
-        case Type::kF32: return key.ftz ? find_to_float<true>(key) : find_to_float<false>(key);
+        case Type::kF32:
+            return key.ftz ? find_to_float<true>(key) : find_to_float<false>(key);
         case Type::kF64:
             if (key.type[1] == Type::kS32 && nearest && key.bits[1] == 32) {
                 return unary<double, int32_t>([](int32_t a) { return double(a); });

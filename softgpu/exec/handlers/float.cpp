@@ -38,11 +38,16 @@ template <Handler kInner>
 Handler with_rounding(Rounding rounding) {
     switch (rounding) {
         case Rounding::kNone:
-        case Rounding::kRn: return kInner;
-        case Rounding::kRz: return rounded<kInner, Rounding::kRz>;
-        case Rounding::kRm: return rounded<kInner, Rounding::kRm>;
-        case Rounding::kRp: return rounded<kInner, Rounding::kRp>;
-        default: return nullptr;
+        case Rounding::kRn:
+            return kInner;
+        case Rounding::kRz:
+            return rounded<kInner, Rounding::kRz>;
+        case Rounding::kRm:
+            return rounded<kInner, Rounding::kRm>;
+        case Rounding::kRp:
+            return rounded<kInner, Rounding::kRp>;
+        default:
+            return nullptr;
     }
 }
 
@@ -117,8 +122,8 @@ struct Extreme {
         } else {
             constexpr uint32_t kSign = 0x80000000;
             const uint32_t sign = (bits_of(a) ^ bits_of(b)) & kSign;
-            const T magnitude = pick_extreme<T, kMax, kNanWins>(
-                as_float(bits_of(a) & ~kSign), as_float(bits_of(b) & ~kSign));
+            const T magnitude = pick_extreme<T, kMax, kNanWins>(as_float(bits_of(a) & ~kSign),
+                                                                as_float(bits_of(b) & ~kSign));
             return magnitude != magnitude ? magnitude : as_float(bits_of(magnitude) | sign);
         }
     }
@@ -168,8 +173,7 @@ Handler find_sign(const Key& key) {
 Handler find_copysign(const Key& key) {
     if (key.type[0] == Type::kF64) {
         constexpr uint64_t kSign = uint64_t{1} << 63;
-        return binary<uint64_t>(
-            [](uint64_t a, uint64_t b) { return (a & kSign) | (b & ~kSign); });
+        return binary<uint64_t>([](uint64_t a, uint64_t b) { return (a & kSign) | (b & ~kSign); });
     }
     return binary<uint32_t>(
         [](uint32_t a, uint32_t b) { return (a & 0x80000000) | (b & 0x7fffffff); });
@@ -181,20 +185,32 @@ Handler find_float(const Key& key) {
     if (key.type[0] != Type::kF32 && key.type[0] != Type::kF64) return nullptr;
     if (key.has(Modifier::kApprox) || key.has(Modifier::kFull)) return nullptr;
     switch (key.opcode) {
-        case Opcode::kAdd: return find_arithmetic<2>(key, [](auto a, auto b) { return a + b; });
-        case Opcode::kSub: return find_arithmetic<2>(key, [](auto a, auto b) { return a - b; });
-        case Opcode::kMul: return find_arithmetic<2>(key, [](auto a, auto b) { return a * b; });
-        case Opcode::kDiv: return find_arithmetic<2>(key, [](auto a, auto b) { return a / b; });
+        case Opcode::kAdd:
+            return find_arithmetic<2>(key, [](auto a, auto b) { return a + b; });
+        case Opcode::kSub:
+            return find_arithmetic<2>(key, [](auto a, auto b) { return a - b; });
+        case Opcode::kMul:
+            return find_arithmetic<2>(key, [](auto a, auto b) { return a * b; });
+        case Opcode::kDiv:
+            return find_arithmetic<2>(key, [](auto a, auto b) { return a / b; });
         case Opcode::kFma:
-        case Opcode::kMad: return find_arithmetic<3>(key, FusedMultiplyAdd{});
-        case Opcode::kRcp: return find_arithmetic<1>(key, [](auto a) { return decltype(a)(1) / a; });
-        case Opcode::kSqrt: return find_arithmetic<1>(key, SquareRoot{});
-        case Opcode::kMin: return find_extreme<false>(key);
-        case Opcode::kMax: return find_extreme<true>(key);
+        case Opcode::kMad:
+            return find_arithmetic<3>(key, FusedMultiplyAdd{});
+        case Opcode::kRcp:
+            return find_arithmetic<1>(key, [](auto a) { return decltype(a)(1) / a; });
+        case Opcode::kSqrt:
+            return find_arithmetic<1>(key, SquareRoot{});
+        case Opcode::kMin:
+            return find_extreme<false>(key);
+        case Opcode::kMax:
+            return find_extreme<true>(key);
         case Opcode::kNeg:
-        case Opcode::kAbs: return find_sign(key);
-        case Opcode::kCopysign: return find_copysign(key);
-        default: return nullptr;
+        case Opcode::kAbs:
+            return find_sign(key);
+        case Opcode::kCopysign:
+            return find_copysign(key);
+        default:
+            return nullptr;
     }
 }
 

@@ -14,16 +14,26 @@ constexpr uint32_t kNan32 = 0x7fffffff;
 constexpr uint64_t kNan64 = 0xfff8000000000000;
 constexpr uint16_t kNan16 = 0x7fff;
 
-inline float as_float(uint32_t bits) { return __builtin_bit_cast(float, bits); }
-inline double as_double(uint64_t bits) { return __builtin_bit_cast(double, bits); }
-inline uint32_t bits_of(float value) { return __builtin_bit_cast(uint32_t, value); }
-inline uint64_t bits_of(double value) { return __builtin_bit_cast(uint64_t, value); }
+inline float as_float(uint32_t bits) {
+    return __builtin_bit_cast(float, bits);
+}
+inline double as_double(uint64_t bits) {
+    return __builtin_bit_cast(double, bits);
+}
+inline uint32_t bits_of(float value) {
+    return __builtin_bit_cast(uint32_t, value);
+}
+inline uint64_t bits_of(double value) {
+    return __builtin_bit_cast(uint64_t, value);
+}
 
 // .ftz: subnormals become zeros of the same sign.
 inline uint32_t flush(uint32_t bits) {
     return (bits & 0x7f800000) == 0 ? bits & 0x80000000 : bits;
 }
-inline float flush(float value) { return as_float(flush(bits_of(value))); }
+inline float flush(float value) {
+    return as_float(flush(bits_of(value)));
+}
 inline uint16_t flush_half(uint16_t bits) {
     return (bits & 0x7c00) == 0 ? uint16_t(bits & 0x8000) : bits;
 }
@@ -53,7 +63,9 @@ inline uint16_t float_to_half(float value) {
     return uint16_t(magnitude > 0x7f800000 ? kNan16 : result);
 }
 
-inline float brain_to_float(uint16_t brain) { return as_float(uint32_t{brain} << 16); }
+inline float brain_to_float(uint16_t brain) {
+    return as_float(uint32_t{brain} << 16);
+}
 
 // Round to nearest even.
 inline uint16_t float_to_brain(float value) {
@@ -62,8 +74,8 @@ inline uint16_t float_to_brain(float value) {
     return uint16_t((bits & 0x7fffffff) > 0x7f800000 ? kNan16 : rounded);
 }
 
-// To float with the last bit telling "inexact" (round to odd): rounding it again to a format with at
-// least two bits less gives what rounding `value` at once would.
+// To float with the last bit telling "inexact" (round to odd): rounding it again to a format with
+// at least two bits less gives what rounding `value` at once would.
 inline float to_float_odd(double value) {
     const auto nearest = float(value);
     const uint32_t bits = bits_of(nearest);

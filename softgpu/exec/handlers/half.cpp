@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arithmetic of f16 and bf16, single and packed. Sums, products and quotients are computed as floats,
-// whose 24 bits make the second rounding harmless; fma rounds to odd in between.
+// Arithmetic of f16 and bf16, single and packed. Sums, products and quotients are computed as
+// floats, whose 24 bits make the second rounding harmless; fma rounds to odd in between.
 #include "softgpu/exec/handlers/float_types.h"
 
 namespace cubar::softgpu::exec::CUBAR_VARIANT {
@@ -167,15 +167,24 @@ Handler find_sign(const Key& key, bool packed) {
 template <class Format>
 Handler find_in(const Key& key, bool packed) {
     switch (key.opcode) {
-        case Opcode::kAdd: return find_binary<Format, Add>(key, packed);
-        case Opcode::kSub: return find_binary<Format, Sub>(key, packed);
-        case Opcode::kMul: return find_binary<Format, Mul>(key, packed);
-        case Opcode::kFma: return find_fma<Format>(key, packed);
-        case Opcode::kMin: return find_extreme<Format, false>(key, packed);
-        case Opcode::kMax: return find_extreme<Format, true>(key, packed);
-        case Opcode::kNeg: return find_sign<Format, true>(key, packed);
-        case Opcode::kAbs: return find_sign<Format, false>(key, packed);
-        default: return nullptr;
+        case Opcode::kAdd:
+            return find_binary<Format, Add>(key, packed);
+        case Opcode::kSub:
+            return find_binary<Format, Sub>(key, packed);
+        case Opcode::kMul:
+            return find_binary<Format, Mul>(key, packed);
+        case Opcode::kFma:
+            return find_fma<Format>(key, packed);
+        case Opcode::kMin:
+            return find_extreme<Format, false>(key, packed);
+        case Opcode::kMax:
+            return find_extreme<Format, true>(key, packed);
+        case Opcode::kNeg:
+            return find_sign<Format, true>(key, packed);
+        case Opcode::kAbs:
+            return find_sign<Format, false>(key, packed);
+        default:
+            return nullptr;
     }
 }
 
@@ -187,11 +196,16 @@ Handler find_half(const Key& key) {
         return nullptr;
     }
     switch (key.type[0]) {
-        case Type::kF16: return find_in<F16>(key, false);
-        case Type::kF16x2: return find_in<F16>(key, true);
-        case Type::kBf16: return find_in<Bf16>(key, false);
-        case Type::kBf16x2: return find_in<Bf16>(key, true);
-        default: return nullptr;
+        case Type::kF16:
+            return find_in<F16>(key, false);
+        case Type::kF16x2:
+            return find_in<F16>(key, true);
+        case Type::kBf16:
+            return find_in<Bf16>(key, false);
+        case Type::kBf16x2:
+            return find_in<Bf16>(key, true);
+        default:
+            return nullptr;
     }
 }
 

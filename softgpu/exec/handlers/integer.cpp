@@ -73,9 +73,8 @@ Handler find_mad(const Key& key) {
         using T = decltype(zero);
         using U = Unsigned<T>;
         if (key.has(Modifier::kHi)) {
-            return ternary<T>([](T a, T b, T c) {
-                return T(U(high_half<T>(Wider<T>(a) * Wider<T>(b))) + U(c));
-            });
+            return ternary<T>(
+                [](T a, T b, T c) { return T(U(high_half<T>(Wider<T>(a) * Wider<T>(b))) + U(c)); });
         }
         if (key.has(Modifier::kWide)) {
             if constexpr (sizeof(T) == 8) {
@@ -264,10 +263,14 @@ Handler find_carry(const Key& key) {
             return with_bits(key.type[0], [&](auto zero) -> Handler {
                 using T = decltype(zero);
                 switch (key.opcode) {
-                    case Opcode::kAdd: return add_with_carry<T, false, false>;
-                    case Opcode::kAddc: return add_with_carry<T, false, true>;
-                    case Opcode::kSub: return add_with_carry<T, true, false>;
-                    default: return add_with_carry<T, true, true>;
+                    case Opcode::kAdd:
+                        return add_with_carry<T, false, false>;
+                    case Opcode::kAddc:
+                        return add_with_carry<T, false, true>;
+                    case Opcode::kSub:
+                        return add_with_carry<T, true, false>;
+                    default:
+                        return add_with_carry<T, true, true>;
                 }
             });
         default:
@@ -282,10 +285,18 @@ Handler find_carry(const Key& key) {
     }
 }
 
-template <class T> struct Wider16Of;
-template <> struct Wider16Of<uint8_t> { using Type = uint16_t; };
-template <> struct Wider16Of<int8_t> { using Type = int16_t; };
-template <class T> using Wider16 = typename Wider16Of<T>::Type;
+template <class T>
+struct Wider16Of;
+template <>
+struct Wider16Of<uint8_t> {
+    using Type = uint16_t;
+};
+template <>
+struct Wider16Of<int8_t> {
+    using Type = int16_t;
+};
+template <class T>
+using Wider16 = typename Wider16Of<T>::Type;
 
 // The even bytes of the four, and the odd ones, as pairs of 16 bits.
 template <class Byte>
@@ -349,9 +360,12 @@ Handler find_integer(const Key& key) {
             return key.has(Modifier::kCc) ? find_carry(key) : find_add_sub(key);
         case Opcode::kAddc:
         case Opcode::kSubc:
-        case Opcode::kMadc: return find_carry(key);
-        case Opcode::kMul: return find_mul(key);
-        case Opcode::kMad: return key.has(Modifier::kCc) ? find_carry(key) : find_mad(key);
+        case Opcode::kMadc:
+            return find_carry(key);
+        case Opcode::kMul:
+            return find_mul(key);
+        case Opcode::kMad:
+            return key.has(Modifier::kCc) ? find_carry(key) : find_mad(key);
         case Opcode::kMul24:
         case Opcode::kMad24:
             return key.type[0] == Type::kS32 ? mul24<int32_t>(key) : mul24<uint32_t>(key);
@@ -382,10 +396,13 @@ Handler find_integer(const Key& key) {
                 return unary<T>([](T a) { return T(-Unsigned<T>(a)); });
             });
         case Opcode::kMin:
-        case Opcode::kMax: return find_min_max(key);
+        case Opcode::kMax:
+            return find_min_max(key);
         case Opcode::kDp4a:
-        case Opcode::kDp2a: return find_dot(key);
-        default: return nullptr;
+        case Opcode::kDp2a:
+            return find_dot(key);
+        default:
+            return nullptr;
     }
 }
 

@@ -10,9 +10,8 @@
 #include "softgpu/exec/warp.h"
 
 #ifdef __clang__
-#define CUBAR_EACH_LANE                                \
-    _Pragma("clang loop vectorize(assume_safety)") for ( \
-        unsigned lane = 0; lane < kLanes; ++lane)
+#define CUBAR_EACH_LANE \
+    _Pragma("clang loop vectorize(assume_safety)") for (unsigned lane = 0; lane < kLanes; ++lane)
 #else
 #define CUBAR_EACH_LANE _Pragma("GCC ivdep") for (unsigned lane = 0; lane < kLanes; ++lane)
 #endif
@@ -123,42 +122,93 @@ Handler unary_slow(F) {
 template <class Visit>
 Handler with_integer(Type type, Visit visit) {
     switch (type) {
-        case Type::kU16: return visit(uint16_t{});
-        case Type::kS16: return visit(int16_t{});
-        case Type::kU32: return visit(uint32_t{});
-        case Type::kS32: return visit(int32_t{});
-        case Type::kU64: return visit(uint64_t{});
-        case Type::kS64: return visit(int64_t{});
-        default: return nullptr;
+        case Type::kU16:
+            return visit(uint16_t{});
+        case Type::kS16:
+            return visit(int16_t{});
+        case Type::kU32:
+            return visit(uint32_t{});
+        case Type::kS32:
+            return visit(int32_t{});
+        case Type::kU64:
+            return visit(uint64_t{});
+        case Type::kS64:
+            return visit(int64_t{});
+        default:
+            return nullptr;
     }
 }
 
 template <class Visit>
 Handler with_bits(Type type, Visit visit) {
     switch (type) {
-        case Type::kB16: case Type::kU16: case Type::kS16: return visit(uint16_t{});
-        case Type::kB32: case Type::kU32: case Type::kS32: return visit(uint32_t{});
-        case Type::kB64: case Type::kU64: case Type::kS64: return visit(uint64_t{});
-        default: return nullptr;
+        case Type::kB16:
+        case Type::kU16:
+        case Type::kS16:
+            return visit(uint16_t{});
+        case Type::kB32:
+        case Type::kU32:
+        case Type::kS32:
+            return visit(uint32_t{});
+        case Type::kB64:
+        case Type::kU64:
+        case Type::kS64:
+            return visit(uint64_t{});
+        default:
+            return nullptr;
     }
 }
 
-template <class T> struct WiderOf;
-template <> struct WiderOf<uint16_t> { using Type = uint32_t; };
-template <> struct WiderOf<int16_t> { using Type = int32_t; };
-template <> struct WiderOf<uint32_t> { using Type = uint64_t; };
-template <> struct WiderOf<int32_t> { using Type = int64_t; };
-template <> struct WiderOf<uint64_t> { using Type = unsigned __int128; };
-template <> struct WiderOf<int64_t> { using Type = __int128; };
-template <class T> using Wider = typename WiderOf<T>::Type;
+template <class T>
+struct WiderOf;
+template <>
+struct WiderOf<uint16_t> {
+    using Type = uint32_t;
+};
+template <>
+struct WiderOf<int16_t> {
+    using Type = int32_t;
+};
+template <>
+struct WiderOf<uint32_t> {
+    using Type = uint64_t;
+};
+template <>
+struct WiderOf<int32_t> {
+    using Type = int64_t;
+};
+template <>
+struct WiderOf<uint64_t> {
+    using Type = unsigned __int128;
+};
+template <>
+struct WiderOf<int64_t> {
+    using Type = __int128;
+};
+template <class T>
+using Wider = typename WiderOf<T>::Type;
 
-template <class T> struct UnsignedOf { using Type = T; };
-template <> struct UnsignedOf<int16_t> { using Type = uint16_t; };
-template <> struct UnsignedOf<int32_t> { using Type = uint32_t; };
-template <> struct UnsignedOf<int64_t> { using Type = uint64_t; };
-template <class T> using Unsigned = typename UnsignedOf<T>::Type;
+template <class T>
+struct UnsignedOf {
+    using Type = T;
+};
+template <>
+struct UnsignedOf<int16_t> {
+    using Type = uint16_t;
+};
+template <>
+struct UnsignedOf<int32_t> {
+    using Type = uint32_t;
+};
+template <>
+struct UnsignedOf<int64_t> {
+    using Type = uint64_t;
+};
+template <class T>
+using Unsigned = typename UnsignedOf<T>::Type;
 
-template <class T> inline constexpr bool kIsSigned = T(-1) < T(0);
+template <class T>
+inline constexpr bool kIsSigned = T(-1) < T(0);
 
 }  // namespace
 

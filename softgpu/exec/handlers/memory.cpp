@@ -110,10 +110,14 @@ void move_once(Packed& packed, char* const* at, unsigned bytes, uint32_t mask) {
         });
     };
     switch (bytes) {
-        case 1: return words(uint8_t{});
-        case 2: return words(uint16_t{});
-        case 4: return words(uint32_t{});
-        case 8: return words(uint64_t{});
+        case 1:
+            return words(uint8_t{});
+        case 2:
+            return words(uint16_t{});
+        case 4:
+            return words(uint32_t{});
+        case 8:
+            return words(uint64_t{});
         default:
             each([bytes](char* own, char* place) {
                 for (unsigned done = 0; done < bytes; done += kChunkBytes) {
@@ -132,9 +136,8 @@ void unpack(const Warp& warp, const Insn* insn, uint32_t mask, const Packed& pac
         if (mask == kAllLanes) {
             CUBAR_EACH_LANE to[lane] = widen<Register>(from[lane * kCount + element]);
         } else {
-            CUBAR_EACH_LANE to[lane] = has_lane(mask, lane)
-                                           ? widen<Register>(from[lane * kCount + element])
-                                           : to[lane];
+            CUBAR_EACH_LANE to[lane] =
+                has_lane(mask, lane) ? widen<Register>(from[lane * kCount + element]) : to[lane];
         }
     }
 }
@@ -154,9 +157,12 @@ void load_lanes(const Warp& warp, const Insn* insn, uint32_t mask, const Access&
     Packed packed;
     move_once<true>(packed, access.at, bytes, mask);
     switch (insn->count) {
-        case 1: return unpack<1, Memory, Register>(warp, insn, mask, packed);
-        case 2: return unpack<2, Memory, Register>(warp, insn, mask, packed);
-        default: return unpack<4, Memory, Register>(warp, insn, mask, packed);
+        case 1:
+            return unpack<1, Memory, Register>(warp, insn, mask, packed);
+        case 2:
+            return unpack<2, Memory, Register>(warp, insn, mask, packed);
+        default:
+            return unpack<4, Memory, Register>(warp, insn, mask, packed);
     }
 }
 
@@ -219,9 +225,15 @@ const Insn* store(Warp& warp, const Insn* insn, uint32_t mask) {
     }
     Packed packed;
     switch (insn->count) {
-        case 1: pack<1, Memory, Register>(warp, insn, packed); break;
-        case 2: pack<2, Memory, Register>(warp, insn, packed); break;
-        default: pack<4, Memory, Register>(warp, insn, packed); break;
+        case 1:
+            pack<1, Memory, Register>(warp, insn, packed);
+            break;
+        case 2:
+            pack<2, Memory, Register>(warp, insn, packed);
+            break;
+        default:
+            pack<4, Memory, Register>(warp, insn, packed);
+            break;
     }
     move_once<false>(packed, access.at, bytes, mask);
     return insn + 1;
@@ -256,13 +268,19 @@ Handler find_load(const Key& key) {
     using ptx::Space;
     switch (key.space) {
         case Space::kGlobal:
-        case Space::kConst: return load<Space::kGlobal, Memory, Register, kStrong>;
-        case Space::kGeneric: return load<Space::kGeneric, Memory, Register, kStrong>;
+        case Space::kConst:
+            return load<Space::kGlobal, Memory, Register, kStrong>;
+        case Space::kGeneric:
+            return load<Space::kGeneric, Memory, Register, kStrong>;
         case Space::kShared:
-        case Space::kSharedCluster: return load<Space::kShared, Memory, Register, kStrong>;
-        case Space::kLocal: return load<Space::kLocal, Memory, Register, false>;
-        case Space::kParam: return load_parameter<Memory, Register>;
-        default: return nullptr;
+        case Space::kSharedCluster:
+            return load<Space::kShared, Memory, Register, kStrong>;
+        case Space::kLocal:
+            return load<Space::kLocal, Memory, Register, false>;
+        case Space::kParam:
+            return load_parameter<Memory, Register>;
+        default:
+            return nullptr;
     }
 }
 
@@ -270,12 +288,17 @@ template <class Memory, class Register, bool kStrong>
 Handler find_store(const Key& key) {
     using ptx::Space;
     switch (key.space) {
-        case Space::kGlobal: return store<Space::kGlobal, Memory, Register, kStrong>;
-        case Space::kGeneric: return store<Space::kGeneric, Memory, Register, kStrong>;
+        case Space::kGlobal:
+            return store<Space::kGlobal, Memory, Register, kStrong>;
+        case Space::kGeneric:
+            return store<Space::kGeneric, Memory, Register, kStrong>;
         case Space::kShared:
-        case Space::kSharedCluster: return store<Space::kShared, Memory, Register, kStrong>;
-        case Space::kLocal: return store<Space::kLocal, Memory, Register, false>;
-        default: return nullptr;
+        case Space::kSharedCluster:
+            return store<Space::kShared, Memory, Register, kStrong>;
+        case Space::kLocal:
+            return store<Space::kLocal, Memory, Register, false>;
+        default:
+            return nullptr;
     }
 }
 
@@ -299,8 +322,10 @@ Handler find_by_register(const Key& key) {
         case 32:
             if constexpr (sizeof(Memory) <= 4) return find_access<Memory, uint32_t>(key);
             return nullptr;
-        case 64: return find_access<Memory, uint64_t>(key);
-        default: return nullptr;
+        case 64:
+            return find_access<Memory, uint64_t>(key);
+        default:
+            return nullptr;
     }
 }
 
@@ -313,25 +338,32 @@ Handler find_memory(const Key& key) {
     const bool extend = key.opcode != Opcode::kSt;  // a store only narrows
     switch (key.type[0]) {
         case Type::kB8:
-        case Type::kU8: return find_by_register<uint8_t>(key);
-        case Type::kS8: return extend ? find_by_register<int8_t>(key) : find_by_register<uint8_t>(key);
+        case Type::kU8:
+            return find_by_register<uint8_t>(key);
+        case Type::kS8:
+            return extend ? find_by_register<int8_t>(key) : find_by_register<uint8_t>(key);
         case Type::kB16:
         case Type::kF16:
         case Type::kBf16:
-        case Type::kU16: return find_by_register<uint16_t>(key);
+        case Type::kU16:
+            return find_by_register<uint16_t>(key);
         case Type::kS16:
             return extend ? find_by_register<int16_t>(key) : find_by_register<uint16_t>(key);
         case Type::kB32:
         case Type::kF32:
-        case Type::kU32: return find_by_register<uint32_t>(key);
+        case Type::kU32:
+            return find_by_register<uint32_t>(key);
         case Type::kS32:
             return extend ? find_by_register<int32_t>(key) : find_by_register<uint32_t>(key);
         case Type::kB64:
         case Type::kF64:
         case Type::kU64:
-        case Type::kS64: return find_by_register<uint64_t>(key);
-        case Type::kB128: return find_access<Pair, Pair>(key);
-        default: return nullptr;
+        case Type::kS64:
+            return find_by_register<uint64_t>(key);
+        case Type::kB128:
+            return find_access<Pair, Pair>(key);
+        default:
+            return nullptr;
     }
 }
 

@@ -62,9 +62,9 @@ inline bool resolve(Warp& warp, const Insn* insn, uint32_t mask, Slot slot, unsi
         }
     }
     uint64_t low_bits = 0;
-    uint64_t beyond = 0;    // its top bit: some address is outside of [begin, begin + room]
-    uint64_t spread = 0;    // zero: all equal
-    uint64_t stride = 0;    // zero: one after the other
+    uint64_t beyond = 0;  // its top bit: some address is outside of [begin, begin + room]
+    uint64_t spread = 0;  // zero: all equal
+    uint64_t stride = 0;  // zero: one after the other
     uint64_t begin = 0;
     uint64_t length = kSpace == ptx::Space::kShared ? warp.shared_bytes : warp.local_bytes;
     if constexpr (kSpace == ptx::Space::kGlobal || kSpace == ptx::Space::kGeneric) {
@@ -125,8 +125,8 @@ inline bool resolve(Warp& warp, const Insn* insn, uint32_t mask, Slot slot, unsi
         }
         // In local memory equal addresses are different places, and neighbours are not adjacent.
         access.uniform = access.uniform && access.at[0] == access.at[kLanes - 1];
-        access.contiguous = access.contiguous && access.at[kLanes - 1] - access.at[0] ==
-                                                     int64_t{kLanes - 1} * bytes;
+        access.contiguous = access.contiguous &&
+                            access.at[kLanes - 1] - access.at[0] == int64_t{kLanes - 1} * bytes;
         return true;
     }
 }

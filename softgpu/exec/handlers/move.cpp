@@ -75,27 +75,31 @@ Handler find_vector_move(const Key& key, bool pack) {
     const unsigned part = key.whole_bits / key.vector_width;
     switch (key.whole_bits) {
         case 16:
-            return part == 8 && key.bits[1] == 16 ? pack_or_unpack<uint16_t, uint8_t, uint16_t>(pack)
-                                                  : nullptr;
+            return part == 8 && key.bits[1] == 16
+                       ? pack_or_unpack<uint16_t, uint8_t, uint16_t>(pack)
+                       : nullptr;
         case 32:
             if (part == 8 && key.bits[1] == 16) {
                 return pack_or_unpack<uint32_t, uint8_t, uint16_t>(pack);
             }
             return part == 16 && key.bits[1] == 16
-                       ? pack_or_unpack<uint32_t, uint16_t, uint16_t>(pack) : nullptr;
+                       ? pack_or_unpack<uint32_t, uint16_t, uint16_t>(pack)
+                       : nullptr;
         case 64:
             if (part == 16 && key.bits[1] == 16) {
                 return pack_or_unpack<uint64_t, uint16_t, uint16_t>(pack);
             }
             return part == 32 && key.bits[1] == 32
-                       ? pack_or_unpack<uint64_t, uint32_t, uint32_t>(pack) : nullptr;
+                       ? pack_or_unpack<uint64_t, uint32_t, uint32_t>(pack)
+                       : nullptr;
         case 128:
             if (part == 32 && key.bits[1] == 32) {
                 return pack_or_unpack<Pair, uint32_t, uint32_t>(pack);
             }
             return part == 64 && key.bits[1] == 64 ? pack_or_unpack<Pair, uint64_t, uint64_t>(pack)
                                                    : nullptr;
-        default: return nullptr;
+        default:
+            return nullptr;
     }
 }
 
@@ -140,11 +144,16 @@ bool is_in_space(const Warp& warp, const Insn* insn, Space space, uint64_t addre
         address - reinterpret_cast<uint64_t>(warp.parameters) < warp.facts->parameter_bytes;
     switch (space) {
         case Space::kShared:
-        case Space::kSharedCluster: return in_shared;
-        case Space::kLocal: return in_local;
-        case Space::kConst: return in_constant;
-        case Space::kParam: return in_parameters;
-        default: return !in_shared && !in_local && !in_constant && !in_parameters;
+        case Space::kSharedCluster:
+            return in_shared;
+        case Space::kLocal:
+            return in_local;
+        case Space::kConst:
+            return in_constant;
+        case Space::kParam:
+            return in_parameters;
+        default:
+            return !in_shared && !in_local && !in_constant && !in_parameters;
     }
 }
 
@@ -169,44 +178,73 @@ uint32_t thread_index(const Warp& warp, unsigned lane, unsigned index) {
     const Dim3& block = warp.facts->block;
     const uint32_t thread = warp.index * kLanes + lane;
     switch (index) {
-        case 0: return thread % block.x;
-        case 1: return thread / block.x % block.y;
-        case 2: return thread / block.x / block.y;
-        default: return 0;
+        case 0:
+            return thread % block.x;
+        case 1:
+            return thread / block.x % block.y;
+        case 2:
+            return thread / block.x / block.y;
+        default:
+            return 0;
     }
 }
 
 uint64_t special_value(const Warp& warp, unsigned lane, Special special, unsigned index) {
     const BlockFacts& facts = *warp.facts;
     switch (special) {
-        case Special::kTid: return thread_index(warp, lane, index);
-        case Special::kNtid: return component(facts.block, index);
-        case Special::kLaneid: return lane;
-        case Special::kWarpid: return warp.index;
-        case Special::kNwarpid: return facts.warps;
-        case Special::kCtaid: return component(facts.index, index);
-        case Special::kNctaid: return component(facts.grid, index);
-        case Special::kSmid: return facts.multiprocessor;
-        case Special::kNsmid: return facts.multiprocessors;
-        case Special::kGridid: return facts.grid_id;
-        case Special::kClusterid: return component(facts.index, index);
-        case Special::kNclusterid: return component(facts.grid, index);
-        case Special::kClusterCtaid: return 0;
-        case Special::kClusterNctaid: return index < 3 ? 1 : 0;
-        case Special::kClusterCtarank: return 0;
-        case Special::kClusterNctarank: return 1;
-        case Special::kLanemaskEq: return uint32_t{1} << lane;
-        case Special::kLanemaskLe: return kAllLanes >> (31 - lane);
-        case Special::kLanemaskLt: return (uint32_t{1} << lane) - 1;
-        case Special::kLanemaskGe: return kAllLanes << lane;
-        case Special::kLanemaskGt: return ~(kAllLanes >> (31 - lane));
+        case Special::kTid:
+            return thread_index(warp, lane, index);
+        case Special::kNtid:
+            return component(facts.block, index);
+        case Special::kLaneid:
+            return lane;
+        case Special::kWarpid:
+            return warp.index;
+        case Special::kNwarpid:
+            return facts.warps;
+        case Special::kCtaid:
+            return component(facts.index, index);
+        case Special::kNctaid:
+            return component(facts.grid, index);
+        case Special::kSmid:
+            return facts.multiprocessor;
+        case Special::kNsmid:
+            return facts.multiprocessors;
+        case Special::kGridid:
+            return facts.grid_id;
+        case Special::kClusterid:
+            return component(facts.index, index);
+        case Special::kNclusterid:
+            return component(facts.grid, index);
+        case Special::kClusterCtaid:
+            return 0;
+        case Special::kClusterNctaid:
+            return index < 3 ? 1 : 0;
+        case Special::kClusterCtarank:
+            return 0;
+        case Special::kClusterNctarank:
+            return 1;
+        case Special::kLanemaskEq:
+            return uint32_t{1} << lane;
+        case Special::kLanemaskLe:
+            return kAllLanes >> (31 - lane);
+        case Special::kLanemaskLt:
+            return (uint32_t{1} << lane) - 1;
+        case Special::kLanemaskGe:
+            return kAllLanes << lane;
+        case Special::kLanemaskGt:
+            return ~(kAllLanes >> (31 - lane));
         case Special::kEnvreg:
-            return index == 1 ? uint32_t(facts.grid_workspace >> 32)
-                   : index == 2 ? uint32_t(facts.grid_workspace) : 0;
+            return index == 1   ? uint32_t(facts.grid_workspace >> 32)
+                   : index == 2 ? uint32_t(facts.grid_workspace)
+                                : 0;
         case Special::kTotalSmemSize:
-        case Special::kAggrSmemSize: return facts.total_shared;
-        case Special::kDynamicSmemSize: return facts.dynamic_shared;
-        default: return 0;
+        case Special::kAggrSmemSize:
+            return facts.total_shared;
+        case Special::kDynamicSmemSize:
+            return facts.dynamic_shared;
+        default:
+            return 0;
     }
 }
 
@@ -219,12 +257,22 @@ const Insn* special_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
     bool timed = true;
     switch (special) {
         case Special::kClock:
-        case Special::kClock64: time = __builtin_ia32_rdtsc(); break;
-        case Special::kClockHi: time = __builtin_ia32_rdtsc() >> 32; break;
+        case Special::kClock64:
+            time = __builtin_ia32_rdtsc();
+            break;
+        case Special::kClockHi:
+            time = __builtin_ia32_rdtsc() >> 32;
+            break;
         case Special::kGlobaltimer:
-        case Special::kGlobaltimerLo: time = global_timer(); break;
-        case Special::kGlobaltimerHi: time = global_timer() >> 32; break;
-        default: timed = false; break;
+        case Special::kGlobaltimerLo:
+            time = global_timer();
+            break;
+        case Special::kGlobaltimerHi:
+            time = global_timer() >> 32;
+            break;
+        default:
+            timed = false;
+            break;
     }
     if (timed) {
         warp.spun = true;
@@ -246,12 +294,15 @@ Handler find_special(const Key& key) {
         case Special::kReservedSmemEnd:
         case Special::kReservedSmemCap:
         case Special::kReservedSmemOffset:
-        case Special::kCurrentGraphExec: return nullptr;
-        default: break;
+        case Special::kCurrentGraphExec:
+            return nullptr;
+        default:
+            break;
     }
-    return key.bits[0] == 64 ? special_lanes<uint64_t>
+    return key.bits[0] == 64   ? special_lanes<uint64_t>
            : key.bits[0] == 32 ? special_lanes<uint32_t>
-           : key.bits[0] == 16 ? special_lanes<uint16_t> : nullptr;
+           : key.bits[0] == 16 ? special_lanes<uint16_t>
+                               : nullptr;
 }
 
 }  // namespace
@@ -260,22 +311,32 @@ Handler find_move(const Key& key) {
     switch (key.opcode) {
         case Opcode::kMov:
             switch (key.form) {
-                case MoveForm::kPack: return find_vector_move(key, true);
-                case MoveForm::kUnpack: return find_vector_move(key, false);
-                case MoveForm::kSpecial: return find_special(key);
+                case MoveForm::kPack:
+                    return find_vector_move(key, true);
+                case MoveForm::kUnpack:
+                    return find_vector_move(key, false);
+                case MoveForm::kSpecial:
+                    return find_special(key);
                 case MoveForm::kFrameAddress:
                     return key.bits[0] == 64 ? frame_address<uint64_t> : frame_address<uint32_t>;
                 case MoveForm::kParameterAddress:
                     return key.bits[0] == 64 ? parameter_address : nullptr;
-                default: break;
+                default:
+                    break;
             }
             switch (key.bits[0]) {
-                case 1: return copy_predicate;
-                case 16: return copy_lanes<uint16_t>;
-                case 32: return copy_lanes<uint32_t>;
-                case 64: return copy_lanes<uint64_t>;
-                case 128: return copy_lanes<Pair>;
-                default: return nullptr;
+                case 1:
+                    return copy_predicate;
+                case 16:
+                    return copy_lanes<uint16_t>;
+                case 32:
+                    return copy_lanes<uint32_t>;
+                case 64:
+                    return copy_lanes<uint64_t>;
+                case 128:
+                    return copy_lanes<Pair>;
+                default:
+                    return nullptr;
             }
         case Opcode::kCvta:
             if (key.bits[0] == 64) {
@@ -286,7 +347,8 @@ Handler find_move(const Key& key) {
                                      : rebase_lanes<uint32_t, uint32_t>;
         case Opcode::kIsspacep:
             return key.bits[1] == 64 ? isspacep_lanes<uint64_t> : isspacep_lanes<uint32_t>;
-        default: return nullptr;
+        default:
+            return nullptr;
     }
 }
 

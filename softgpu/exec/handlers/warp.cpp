@@ -8,8 +8,8 @@ namespace {
 
 using ptx::Operation;
 
-// Runs `body(lanes, member)` once for each set of lanes that name the same members and are complete;
-// lanes whose partners have not come wait at the instruction.
+// Runs `body(lanes, member)` once for each set of lanes that name the same members and are
+// complete; lanes whose partners have not come wait at the instruction.
 template <class Body>
 const Insn* together(Warp& warp, const Insn* insn, uint32_t mask, Slot member_slot, Body body) {
     if (mask == 0) return insn + 1;
@@ -52,8 +52,8 @@ void pick_lanes(uint32_t* to, const uint32_t* of, const uint32_t* from) {
     const __m512i low = _mm512_load_si512(of);
     const __m512i high = _mm512_load_si512(of + 16);
     for (unsigned lane = 0; lane < kLanes; lane += 16) {
-        _mm512_store_si512(
-            to + lane, _mm512_permutex2var_epi32(low, _mm512_load_si512(from + lane), high));
+        _mm512_store_si512(to + lane,
+                           _mm512_permutex2var_epi32(low, _mm512_load_si512(from + lane), high));
     }
 #else
     for (unsigned lane = 0; lane < kLanes; ++lane) to[lane] = of[from[lane]];
@@ -175,12 +175,24 @@ const Insn* redux_sync(Warp& warp, const Insn* insn, uint32_t mask) {
         for (uint32_t rest = group & (group - 1); rest != 0; rest &= rest - 1) {
             const T next = a[__builtin_ctz(rest)];
             switch (kOperation) {
-                case Operation::kAdd: sum = T(Unsigned<T>(sum) + Unsigned<T>(next)); break;
-                case Operation::kMin: sum = next < sum ? next : sum; break;
-                case Operation::kMax: sum = next > sum ? next : sum; break;
-                case Operation::kAnd: sum &= next; break;
-                case Operation::kOr: sum |= next; break;
-                default: sum ^= next; break;
+                case Operation::kAdd:
+                    sum = T(Unsigned<T>(sum) + Unsigned<T>(next));
+                    break;
+                case Operation::kMin:
+                    sum = next < sum ? next : sum;
+                    break;
+                case Operation::kMax:
+                    sum = next > sum ? next : sum;
+                    break;
+                case Operation::kAnd:
+                    sum &= next;
+                    break;
+                case Operation::kOr:
+                    sum |= next;
+                    break;
+                default:
+                    sum ^= next;
+                    break;
             }
         }
         for (unsigned lane = 0; lane < kLanes; ++lane) {
@@ -192,13 +204,20 @@ const Insn* redux_sync(Warp& warp, const Insn* insn, uint32_t mask) {
 template <class T>
 Handler redux_handler(Operation operation) {
     switch (operation) {
-        case Operation::kAdd: return redux_sync<T, Operation::kAdd>;
-        case Operation::kMin: return redux_sync<T, Operation::kMin>;
-        case Operation::kMax: return redux_sync<T, Operation::kMax>;
-        case Operation::kAnd: return redux_sync<T, Operation::kAnd>;
-        case Operation::kOr: return redux_sync<T, Operation::kOr>;
-        case Operation::kXor: return redux_sync<T, Operation::kXor>;
-        default: return nullptr;
+        case Operation::kAdd:
+            return redux_sync<T, Operation::kAdd>;
+        case Operation::kMin:
+            return redux_sync<T, Operation::kMin>;
+        case Operation::kMax:
+            return redux_sync<T, Operation::kMax>;
+        case Operation::kAnd:
+            return redux_sync<T, Operation::kAnd>;
+        case Operation::kOr:
+            return redux_sync<T, Operation::kOr>;
+        case Operation::kXor:
+            return redux_sync<T, Operation::kXor>;
+        default:
+            return nullptr;
     }
 }
 
@@ -247,9 +266,12 @@ Handler find_warp(const Key& key) {
             if (key.type[0] == Type::kF32) return nullptr;
             return key.type[0] == Type::kS32 ? redux_handler<int32_t>(key.operation)
                                              : redux_handler<uint32_t>(key.operation);
-        case Opcode::kActivemask: return activemask;
-        case Opcode::kElect: return elect_sync;
-        default: return nullptr;
+        case Opcode::kActivemask:
+            return activemask;
+        case Opcode::kElect:
+            return elect_sync;
+        default:
+            return nullptr;
     }
 }
 

@@ -59,7 +59,8 @@ $out:
     activemask.b32 %a2;
     setp.ne.u32 %p1, %a2, 0xffffffff;
     @%p1 mov.u32 %a0, 999;
-)"), 64);
+)"),
+                             64);
     for (uint32_t thread = 0; thread < 64; ++thread) REQUIRE(out[thread] == thread % 32 * 3);
 }
 
@@ -77,7 +78,8 @@ $test:
     @%p0 bra $exit;
     bra $body;
 $store:
-)"), 32);
+)"),
+                             32);
     for (const uint32_t mask : out) REQUIRE(mask == 0xffffffff);
 }
 
@@ -104,7 +106,8 @@ $broke:
     activemask.b32 %a4;
     setp.ne.u32 %p4, %a4, 0xffffffff;
     @%p4 mov.u32 %a0, 999;
-)"), 32);
+)"),
+                             32);
     for (uint32_t thread = 0; thread < 32; ++thread) {
         uint32_t sum = 0;
         for (uint32_t value = 2; value <= 20 && value <= thread; value += 2) sum += value;
@@ -136,7 +139,8 @@ TEST_CASE("Warps that exit before a barrier are not waited for") {
     bar.sync 0;
     mov.u32 %a0, 1;
 $store:
-)"), 128);
+)"),
+                             128);
     for (uint32_t thread = 0; thread < 128; ++thread) REQUIRE(out[thread] == (thread < 40 ? 1 : 0));
 }
 
@@ -152,7 +156,8 @@ TEST_CASE("Shared memory is seen across a barrier by every warp") {
     mad.lo.u32 %a2, %a4, 4, %a1;
     ld.shared.u32 %a0, [%a2];
     bar.sync 0;
-)"), 256);
+)"),
+                             256);
     for (uint32_t thread = 0; thread < 256; ++thread) REQUIRE(out[thread] == (thread ^ 0xff) * 5);
 }
 
@@ -171,7 +176,8 @@ TEST_CASE("bar.red counts, and producers do not wait") {
 $consume:
     bar.sync 4, 64;
 $store:
-)"), 64);
+)"),
+                             64);
     for (const uint32_t value : out) REQUIRE(value == 1010);
 }
 
@@ -217,7 +223,9 @@ $done:
     activemask.b32 %a2;
     setp.ne.u32 %p1, %a2, 0xffffffff;
     @%p1 mov.u32 %a0, 999;
-)", fib), 64);
+)",
+                                    fib),
+                             64);
     const uint32_t expected[] = {0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144};
     for (uint32_t thread = 0; thread < 64; ++thread) REQUIRE(out[thread] == expected[thread % 13]);
 }
@@ -253,7 +261,9 @@ TEST_CASE("Each lane calls the function that its pointer names") {
     call (q0), %d3, (p0), prototype_0;
     ld.param.b32 %a0, [q0];
     }
-)", functions), 32);
+)",
+                                    functions),
+                             32);
     for (uint32_t thread = 0; thread < 32; ++thread) {
         REQUIRE(out[thread] == (thread % 2 == 0 ? 2 * thread : thread * thread));
     }
@@ -265,7 +275,8 @@ TEST_CASE("Shuffles within groups that name different members") {
     setp.eq.u32 %p0, %a1, 0;
     selp.b32 %a2, 0x55555555, 0xaaaaaaaa, %p0;
     shfl.sync.bfly.b32 %a0, %tid_, 2, 0x1f, %a2;
-)"), 32);
+)"),
+                             32);
     for (uint32_t thread = 0; thread < 32; ++thread) REQUIRE(out[thread] == (thread ^ 2));
 }
 
@@ -285,7 +296,8 @@ $low:
 $meet:
     shfl.sync.idx.b32 %a0, %tid_, 31, 0x1f, 0xffffffff;
     bar.warp.sync 0xffffffff;
-)"), 32);
+)"),
+                             32);
     for (const uint32_t value : out) REQUIRE(value == 31);
 }
 
@@ -303,7 +315,8 @@ $meet:
     activemask.b32 %a2;
     setp.ne.u32 %p1, %a2, 0xffffffff;
     @%p1 mov.u32 %a0, 999;
-)"), 32);
+)"),
+                             32);
     for (uint32_t thread = 0; thread < 32; ++thread) REQUIRE(out[thread] == thread % 3 * 10 + 10);
 }
 
@@ -319,7 +332,8 @@ TEST_CASE("SIMD video instructions select, saturate and sum") {
     @%p0 vset2.u32.u32.gt %a0, %a1, %a2, 0;
     setp.eq.u32 %p0, %tid_, 3;
     @%p0 vmax4.s32.s32.s32 %a0, %a1, %a2, 0;
-)"), 4);
+)"),
+                             4);
     REQUIRE(out[0] == 0x30ff8180);
     REQUIRE(out[1] == 1000 + 0x10 + 0xd0 + 0x7f + 0x7e);
     REQUIRE(out[2] == 0x00000001);

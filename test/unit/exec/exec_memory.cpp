@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Faults, atomics, locks, printf, assert, cancellation.
-#include <catch2/catch.hpp>
-
 #include <array>
+#include <catch2/catch.hpp>
 
 #include "harness.h"
 
@@ -65,8 +64,8 @@ TEST_CASE("A global range is exact to the byte") {
         };
         REQUIRE_FALSE(run(base + 64));
         REQUIRE_FALSE(run(base + 64 + 128 - test.size));
-        for (const uint64_t bad : {base + 64 - test.size, base + 64 + 128, uint64_t{0},
-                                   ~uint64_t{0} & ~uint64_t{15}}) {
+        for (const uint64_t bad :
+             {base + 64 - test.size, base + 64 + 128, uint64_t{0}, ~uint64_t{0} & ~uint64_t{15}}) {
             const auto fault = run(bad);
             REQUIRE(fault);
             REQUIRE(fault->kind == FaultKind::kIllegalAddress);
@@ -166,7 +165,8 @@ $again:
         uint64_t largest = 0;
     };
     Buffer<Counters> counters(machine.map, 1);
-    REQUIRE_FALSE(machine.run("count", {40, 1, 1}, {96, 1, 1}, Parameters().add(counters.address())));
+    REQUIRE_FALSE(
+        machine.run("count", {40, 1, 1}, {96, 1, 1}, Parameters().add(counters.address())));
     REQUIRE(counters[0].integer == 38400);
     REQUIRE(counters[0].single == 38400.0f);
     REQUIRE(counters[0].number == 38400.0);
@@ -195,7 +195,8 @@ $spin:
     for (const unsigned threads : {1u, 3u}) {
         Machine machine(text, threads);
         Buffer<uint32_t> lock(machine.map, 2);
-        REQUIRE_FALSE(machine.run("locked", {8, 1, 1}, {64, 1, 1}, Parameters().add(lock.address())));
+        REQUIRE_FALSE(
+            machine.run("locked", {8, 1, 1}, {64, 1, 1}, Parameters().add(lock.address())));
         REQUIRE(lock[1] == 512);
     }
 }
@@ -218,7 +219,8 @@ $wait:
     add.u32 %r3, %r3, 1;
     st.release.gpu.global.u32 [%d1], %r3;
     ret;
-})", 1);
+})",
+                    1);
     Buffer<uint32_t> turn(machine.map, 1);
     REQUIRE_FALSE(machine.run("chain", {20, 1, 1}, {1, 1, 1}, Parameters().add(turn.address())));
     REQUIRE(turn[0] == 20);
@@ -254,13 +256,14 @@ $again:
     ld.param.u64 %d1, [to];
     st.global.u32 [%d1], 5;
     ret;
-})", 1);
+})",
+                    1);
     LaunchConfig config;
     config.block = {32, 1, 1};
     config.grid = {4, 1, 1};
     std::optional<Fault> ending;
-    const Grid endless = machine.start("forever", config, {},
-                                       [&](std::optional<Fault> fault) { ending = fault; });
+    const Grid endless =
+        machine.start("forever", config, {}, [&](std::optional<Fault> fault) { ending = fault; });
     Buffer<uint32_t> out(machine.map, 1);
     REQUIRE_FALSE(machine.run("quick", {1, 1, 1}, {1, 1, 1}, Parameters().add(out.address())));
     REQUIRE(out[0] == 5);
@@ -326,9 +329,10 @@ TEST_CASE("printf formats as C does and appears in order") {
     ret;
 })");
     REQUIRE_FALSE(machine.run("speak", {1, 1, 1}, {3, 1, 1}, {}));
-    REQUIRE(machine.print.drain() == "0  3.14 abc 123456789abcdef     42|%Z\n"
-                                     "-1  3.14 abc 123456789abcdef     42|%Z\n"
-                                     "-2  3.14 abc 123456789abcdef     42|%Z\n");
+    REQUIRE(machine.print.drain() ==
+            "0  3.14 abc 123456789abcdef     42|%Z\n"
+            "-1  3.14 abc 123456789abcdef     42|%Z\n"
+            "-2  3.14 abc 123456789abcdef     42|%Z\n");
     REQUIRE(machine.print.drain().empty());
 }
 

@@ -32,8 +32,8 @@ TEST_CASE("Modifiers are decoded and kept") {
     CHECK(atom.space == Space::kShared);
     CHECK(atom.operation == Operation::kCas);
     CHECK(atom.type() == Type::kB64);
-    CHECK(atom.modifiers == std::vector{Modifier::kAcqRel, Modifier::kGpu, Modifier::kShared,
-                                        Modifier::kCas});
+    CHECK(atom.modifiers ==
+          std::vector{Modifier::kAcqRel, Modifier::kGpu, Modifier::kShared, Modifier::kCas});
     const Instruction cvt = first("cvt.rzi.ftz.sat.s32.f32 %r1,%f1;");
     CHECK(cvt.rounding == Rounding::kRzi);
     CHECK(cvt.ftz);
@@ -50,8 +50,9 @@ TEST_CASE("Modifiers are decoded and kept") {
     CHECK(cp.space2 == Space::kGlobal);
     CHECK(cp.has(Modifier::kL2Prefetch128));
     CHECK_FALSE(cp.has(Modifier::kL2Prefetch64));
-    const Instruction mma = first("mma.sync.aligned.m16n8k8.row.col.f16.f16.f16.f16 {%r1,%r2},"
-                                  "{%r3,%r4},{%r5},{%r6,%r7};");
+    const Instruction mma = first(
+        "mma.sync.aligned.m16n8k8.row.col.f16.f16.f16.f16 {%r1,%r2},"
+        "{%r3,%r4},{%r5},{%r6,%r7};");
     CHECK(mma.shape == Shape{16, 8, 8});
     CHECK(mma.has(Modifier::kShape));
     CHECK(mma.operands.at(2).elements.size() == 1);
@@ -199,14 +200,15 @@ TEST_CASE("Special registers and video selectors") {
 }
 
 TEST_CASE("Function-scope variables get offsets, calls their operands") {
-    const Parsed parsed = parse(
-        kHeader +
-        ".func (.param .b32 r) f(.param .b32 a, .param .align 8 .b8 b[16]);\n"
-        ".visible .entry k() { .local .align 1 .b8 c[3]; .local .b64 d; .shared .b16 e, g;\n"
-        ".param .b32 x; .param .align 8 .b8 y[16]; .param .b32 z; .reg .b64 %d<2>;\n"
-        "call (z), f, (x, y);\n"
-        "proto: .callprototype (.param .b32 _) _ (.param .b32 _, .param .align 8 .b8 _[16]) .noreturn;\n"
-        "call (z), %d1, (x, y), proto; st.local.u8 [c+1], 1; ret; }");
+    const Parsed parsed =
+        parse(kHeader +
+              ".func (.param .b32 r) f(.param .b32 a, .param .align 8 .b8 b[16]);\n"
+              ".visible .entry k() { .local .align 1 .b8 c[3]; .local .b64 d; .shared .b16 e, g;\n"
+              ".param .b32 x; .param .align 8 .b8 y[16]; .param .b32 z; .reg .b64 %d<2>;\n"
+              "call (z), f, (x, y);\n"
+              "proto: .callprototype (.param .b32 _) _ (.param .b32 _, .param .align 8 .b8 _[16]) "
+              ".noreturn;\n"
+              "call (z), %d1, (x, y), proto; st.local.u8 [c+1], 1; ret; }");
     REQUIRE(parsed.log.text == "");
     const Body& body = *parsed.body;
     CHECK(body.variables.at(1).offset == 8);

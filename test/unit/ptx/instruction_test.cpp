@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Instructions that must be read, and ones that must be refused with the reason. NVIDIA's ptxas agrees
-// with each verdict but for the limits of our own (sizes, nesting), variables of .global space in
-// functions, and `symbol[1]`.
+// Instructions that must be read, and ones that must be refused with the reason. NVIDIA's ptxas
+// agrees with each verdict but for the limits of our own (sizes, nesting), variables of .global
+// space in functions, and `symbol[1]`.
 #include <algorithm>
-
 #include <catch2/catch.hpp>
 
 #include "test/unit/ptx/support.h"
@@ -511,8 +510,9 @@ TEST_CASE("Every ill-formed instruction is refused with line and reason") {
 }
 
 TEST_CASE("The line of an error is the instruction's") {
-    const Parsed parsed = parse_in_kernel("mov.u32 %r1, 1;\n/* two\nlines */ add.u32 %r1, %r2;\n"
-                                          "sub.u32 %r1, %r1, 1;\nnop.u32;");
+    const Parsed parsed = parse_in_kernel(
+        "mov.u32 %r1, 1;\n/* two\nlines */ add.u32 %r1, %r2;\n"
+        "sub.u32 %r1, %r1, 1;\nnop.u32;");
     CHECK(parsed.log.errors == 2);
     CHECK(parsed.log.text == "line " + std::to_string(kBodyLine + 2) +
                                  ": add.u32: has 2 operands, not 3\nline " +

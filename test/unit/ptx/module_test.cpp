@@ -30,7 +30,8 @@ std::uint64_t word(const Variable& variable, std::size_t offset, std::size_t byt
 }  // namespace
 
 TEST_CASE("The header gives version, target and address size") {
-    const Parsed parsed = parse("// made by hand\n.version 8.7\n.target sm_100a, texmode_unified, debug\n");
+    const Parsed parsed =
+        parse("// made by hand\n.version 8.7\n.target sm_100a, texmode_unified, debug\n");
     REQUIRE(parsed.module);
     CHECK(parsed.module->version == 87);
     CHECK(parsed.module->target == 100);
@@ -44,23 +45,23 @@ TEST_CASE("Text after a NUL is ignored") {
 }
 
 TEST_CASE("Variables have size, alignment and initial bytes") {
-    const Parsed parsed = parse(
-        kHeader +
-        ".visible .global .align 4 .u32 one = 7;\n"
-        ".global .b8 text[6] = {104, 101, 0x6c, 108, 111};\n"
-        ".const .f32 floats[] = {1.5, 0f40000000, -1.0};\n"
-        ".global .f64 pi = 0d400921FB54442D18;\n"
-        ".global .u16 grid[2][3] = {{1, 2}, {3, 4, 5}};\n"
-        ".global .u16 flat[2][2] = {1, 2, 3, 4};\n"
-        ".global .v4 .f32 vector = {1.0, 2.0, 3.0, 4.0};\n"
-        ".global .v2 .u32 pairs[] = {{1, 2}, {3, 4}};\n"
-        ".global .attribute(.managed) .align 16 .b64 managed;\n"
-        ".global .attribute(.unified(1, 2)) .b64 unified_one, second;\n"
-        ".extern .shared .align 16 .b8 dynamic[];\n"
-        ".shared .v2 .f64 tile[4][8];\n"
-        ".common .global .u64 common;\n.weak .const .s8 weak = -1;\n"
-        ".global .texref texture = { channel_order = 1 };\n.tex .u64 old_texture;\n"
-        ".global .b128 wide[2];\n.global .u8 empty[0] = {};\n");
+    const Parsed parsed =
+        parse(kHeader +
+              ".visible .global .align 4 .u32 one = 7;\n"
+              ".global .b8 text[6] = {104, 101, 0x6c, 108, 111};\n"
+              ".const .f32 floats[] = {1.5, 0f40000000, -1.0};\n"
+              ".global .f64 pi = 0d400921FB54442D18;\n"
+              ".global .u16 grid[2][3] = {{1, 2}, {3, 4, 5}};\n"
+              ".global .u16 flat[2][2] = {1, 2, 3, 4};\n"
+              ".global .v4 .f32 vector = {1.0, 2.0, 3.0, 4.0};\n"
+              ".global .v2 .u32 pairs[] = {{1, 2}, {3, 4}};\n"
+              ".global .attribute(.managed) .align 16 .b64 managed;\n"
+              ".global .attribute(.unified(1, 2)) .b64 unified_one, second;\n"
+              ".extern .shared .align 16 .b8 dynamic[];\n"
+              ".shared .v2 .f64 tile[4][8];\n"
+              ".common .global .u64 common;\n.weak .const .s8 weak = -1;\n"
+              ".global .texref texture = { channel_order = 1 };\n.tex .u64 old_texture;\n"
+              ".global .b128 wide[2];\n.global .u8 empty[0] = {};\n");
     REQUIRE(parsed.log.text == "");
     CHECK(variable(parsed, "one").linkage == Linkage::kVisible);
     CHECK(word(variable(parsed, "one"), 0, 4) == 7);
@@ -168,12 +169,13 @@ TEST_CASE("Functions have parameters with offsets, and directives") {
 }
 
 TEST_CASE("A declaration and its definition are one function, an alias another name of it") {
-    Parsed parsed = parse(kHeader +
-                          ".func (.param .b32 r) f(.param .b32 a);\n"
-                          ".func g;\n"
-                          ".visible .entry k() { .param .b32 x; .param .b32 y; call (y), g, (x); ret; }\n"
-                          ".func (.param .b32 r) f(.param .b32 a) { ret; }\n"
-                          ".alias g, f;\n");
+    Parsed parsed =
+        parse(kHeader +
+              ".func (.param .b32 r) f(.param .b32 a);\n"
+              ".func g;\n"
+              ".visible .entry k() { .param .b32 x; .param .b32 y; call (y), g, (x); ret; }\n"
+              ".func (.param .b32 r) f(.param .b32 a) { ret; }\n"
+              ".alias g, f;\n");
     REQUIRE(parsed.log.text == "");
     CHECK(function(parsed, "f").is_defined);
     CHECK(&function(parsed, "f") == &function(parsed, "g"));
@@ -294,7 +296,9 @@ TEST_CASE("A header in error is refused") {
     };
     const Case cases[] = {
         {"", "expected `.version`, found the end of the text"},
-        {"\x7f" "ELF", "the byte 0x7f has no meaning"},
+        {"\x7f"
+         "ELF",
+         "the byte 0x7f has no meaning"},
         {".version 9", "expected a version such as 9.0"},
         {".version 9.x", "`9.x` is not a number"},
         {".version 9.123", "expected a version"},

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that nvcc makes of real programs must be read; the build names the files.
+#include <catch2/catch.hpp>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <sstream>
-
-#include <catch2/catch.hpp>
 
 #include "test/unit/ptx/support.h"
 

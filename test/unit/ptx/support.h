@@ -10,8 +10,8 @@ namespace cubar::softgpu::ptx {
 
 inline const std::string kHeader = ".version 9.0\n.target sm_90a\n.address_size 64\n";
 
-// A module whose kernel `k`, the last function, has this body; registers of every kind, variables and
-// functions to refer to are declared around it. The body's first line is line kBodyLine.
+// A module whose kernel `k`, the last function, has this body; registers of every kind, variables
+// and functions to refer to are declared around it. The body's first line is line kBodyLine.
 inline constexpr unsigned kBodyLine = 14;
 inline std::string with_body(const std::string& body) {
     return kHeader +
@@ -21,12 +21,12 @@ inline std::string with_body(const std::string& body) {
            ".func (.param .b64 o) fp(.param .b32 a, .param .align 8 .b8 b[16]) { ret; }\n"
            ".visible .entry k2() { ret; }\n"
            ".visible .entry k(.param .u32 kp) {\n"
-           ".reg .b32 %r<12>; .reg .f32 %f<9>; .reg .f64 %g<9>; .reg .b16 %h<9>; .reg .pred %p<9>;\n"
+           ".reg .b32 %r<12>; .reg .f32 %f<9>; .reg .f64 %g<9>; .reg .b16 %h<9>; .reg .pred "
+           "%p<9>;\n"
            ".reg .b64 %d<9>; .reg .b128 %q<3>; .param .b32 pa; .param .align 8 .b8 pb[16];\n"
            "targets: .branchtargets done, second; .param .b64 po;\n"
            "second:\n" +
-           body +
-           "\ndone: ret;\n}\n";
+           body + "\ndone: ret;\n}\n";
 }
 
 struct Parsed {
@@ -48,6 +48,8 @@ inline Parsed parse(const std::string& text) {
     return parsed;
 }
 
-inline Parsed parse_in_kernel(const std::string& body) { return parse(with_body(body)); }
+inline Parsed parse_in_kernel(const std::string& body) {
+    return parse(with_body(body));
+}
 
 }  // namespace cubar::softgpu::ptx

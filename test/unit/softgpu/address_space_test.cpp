@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
+#include "softgpu/device/address_space.h"
 
+#include <catch2/catch.hpp>
 #include <cstring>
 #include <map>
 #include <random>
-
-#include "softgpu/device/address_space.h"
 
 using namespace cubar::softgpu::device;
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
 #include <cuda.h>
-
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <catch2/catch.hpp>
 #include <cstring>
 #include <numeric>
 #include <string>
@@ -17,7 +16,8 @@
 
 namespace {
 
-// add(values, amount, count): values[i] += amount; out(): writes to address 8; spin(word): until set.
+// add(values, amount, count): values[i] += amount; out(): writes to address 8; spin(word): until
+// set.
 constexpr const char* kPtx = R"(
 .version 7.5
 .target sm_75
@@ -89,7 +89,10 @@ struct Code : Context {
 
 /// A word that streams wait for.
 struct Word {
-    Word() { SUCCEEDS(cuMemHostAlloc(reinterpret_cast<void**>(&value), 4, 0)); *value = 0; }
+    Word() {
+        SUCCEEDS(cuMemHostAlloc(reinterpret_cast<void**>(&value), 4, 0));
+        *value = 0;
+    }
     ~Word() { cuMemFreeHost(value); }
     Word(const Word&) = delete;
     Word& operator=(const Word&) = delete;
@@ -369,7 +372,8 @@ TEST_CASE_METHOD(Code, "handles of another kind, destroyed or made up are refuse
           CUDA_ERROR_INVALID_HANDLE);
 }
 
-TEST_CASE_METHOD(Context, "legacy, blocking and non-blocking streams order themselves as CUDA says") {
+TEST_CASE_METHOD(Context,
+                 "legacy, blocking and non-blocking streams order themselves as CUDA says") {
     CUstream blocking = nullptr, independent = nullptr;
     SUCCEEDS(cuStreamCreate(&blocking, CU_STREAM_DEFAULT));
     SUCCEEDS(cuStreamCreate(&independent, CU_STREAM_NON_BLOCKING));
@@ -389,7 +393,8 @@ TEST_CASE_METHOD(Context, "legacy, blocking and non-blocking streams order thems
     SUCCEEDS(cuStreamQuery(blocking));
 }
 
-TEST_CASE_METHOD(Context, "a pageable source is consumed, a pageable destination filled, on return") {
+TEST_CASE_METHOD(Context,
+                 "a pageable source is consumed, a pageable destination filled, on return") {
     CUstream stream = nullptr;
     SUCCEEDS(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     CUdeviceptr memory = 0;

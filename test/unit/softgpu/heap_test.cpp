@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
-
-#include <vector>
-
 #include "softgpu/device/heap.h"
+
+#include <catch2/catch.hpp>
+#include <vector>
 
 using namespace cubar::softgpu::device;
 

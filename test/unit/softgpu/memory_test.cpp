@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
+#include "softgpu/device/memory.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <catch2/catch.hpp>
 #include <vector>
 
 #include "softgpu/device/error.h"
-#include "softgpu/device/memory.h"
 
 using namespace cubar::softgpu::device;
 
@@ -24,7 +24,9 @@ CUresult error_of(auto body) {
     }
 }
 
-bool is_any(const Allocation&) { return true; }
+bool is_any(const Allocation&) {
+    return true;
+}
 
 }  // namespace
 
@@ -68,8 +70,7 @@ TEST_CASE("device memory that is exhausted is an error, and comes back") {
     CHECK(error_of([&] { memory.allocate(heap, kOwner, 1, MemoryKind::kDevice); }) ==
           CUDA_ERROR_OUT_OF_MEMORY);
     memory.remove(all->base, is_any);
-    CHECK(error_of([&] { memory.allocate(heap, kOwner, 1, MemoryKind::kDevice); }) ==
-          CUDA_SUCCESS);
+    CHECK(error_of([&] { memory.allocate(heap, kOwner, 1, MemoryKind::kDevice); }) == CUDA_SUCCESS);
 }
 
 TEST_CASE("host memory is registered once, and only where it is mapped") {

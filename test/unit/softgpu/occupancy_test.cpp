@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
-
 #include "softgpu/device/occupancy.h"
+
+#include <catch2/catch.hpp>
 
 using namespace cubar::softgpu::device;
 
 // Figures from NVIDIA's occupancy calculator.
 TEST_CASE("each resource of a multiprocessor can be the one that limits") {
     const Architecture turing = Architecture::of(7, 5);
-    CHECK(active_blocks(turing, {256, 32, 0}) == 4);       // threads
-    CHECK(active_blocks(turing, {32, 16, 0}) == 16);       // blocks
-    CHECK(active_blocks(turing, {256, 128, 0}) == 2);      // registers
-    CHECK(active_blocks(turing, {128, 32, 20000}) == 3);   // shared memory
+    CHECK(active_blocks(turing, {256, 32, 0}) == 4);      // threads
+    CHECK(active_blocks(turing, {32, 16, 0}) == 16);      // blocks
+    CHECK(active_blocks(turing, {256, 128, 0}) == 2);     // registers
+    CHECK(active_blocks(turing, {128, 32, 20000}) == 3);  // shared memory
     CHECK(active_blocks(turing, {1024, 64, 0}) == 1);
     CHECK(active_blocks(turing, {1024, 65, 0}) == 0);
     CHECK(active_blocks(turing, {1025, 16, 0}) == 0);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
+#include "softgpu/device/settings.h"
 
+#include <catch2/catch.hpp>
 #include <cstdlib>
 #include <cstring>
 
 #include "softgpu/device/device.h"
-#include "softgpu/device/settings.h"
 
 using namespace cubar::softgpu::device;
 
@@ -14,8 +14,8 @@ TEST_CASE("sizes are numbers with a unit") {
     CHECK(parse_size("3K") == 3072u);
     CHECK(parse_size("512M") == std::size_t{512} << 20);
     CHECK(parse_size("4G") == std::size_t{4} << 30);
-    for (const char* bad : {"", "0", "G", "-1", "1.5G", "4GB", "99999999999999999999",
-                            "18446744073709551615G"})
+    for (const char* bad :
+         {"", "0", "G", "-1", "1.5G", "4GB", "99999999999999999999", "18446744073709551615G"})
         CHECK(parse_size(bad) == std::nullopt);
 }
 

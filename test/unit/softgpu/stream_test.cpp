@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
-
 #include <atomic>
+#include <catch2/catch.hpp>
 #include <future>
 #include <thread>
 #include <vector>
@@ -154,8 +153,7 @@ TEST_CASE_METHOD(Fixture, "an event is where its last record stands") {
 
     const StreamRef other = independent();
     std::atomic<bool> ran = false;
-    const Point after =
-        streams.submit(other, make_task([&] { ran = true; }), {event.point()});
+    const Point after = streams.submit(other, make_task([&] { ran = true; }), {event.point()});
     CHECK_FALSE(after.done());
     gate.open();
     after.wait();
@@ -163,7 +161,8 @@ TEST_CASE_METHOD(Fixture, "an event is where its last record stands") {
     CHECK(event.point().done());
 }
 
-TEST_CASE_METHOD(Fixture, "time passes between two events, and CUDA's errors say why it is unknown") {
+TEST_CASE_METHOD(Fixture,
+                 "time passes between two events, and CUDA's errors say why it is unknown") {
     const StreamRef stream = independent();
     Event start(nullptr, CU_EVENT_DEFAULT);
     Event end(nullptr, CU_EVENT_DEFAULT);
@@ -192,7 +191,8 @@ TEST_CASE_METHOD(Fixture, "after a fault nothing is done but callbacks, which le
     bool ran = false;
     CUresult told = CUDA_SUCCESS;
     streams.submit(stream, make_task([&] { ran = true; }));
-    streams.submit(stream, make_unskippable_callback_task([&](CUresult error) { told = error; })).wait();
+    streams.submit(stream, make_unskippable_callback_task([&](CUresult error) { told = error; }))
+        .wait();
     CHECK_FALSE(ran);
     CHECK(told == CUDA_ERROR_ILLEGAL_ADDRESS);
 }
@@ -263,8 +263,7 @@ TEST_CASE_METHOD(Fixture, "a callback never runs on the thread that waits for it
     const StreamRef stream = independent();
     for (int i = 0; i < 200; ++i) {
         std::thread::id ran_on;
-        streams
-            .submit(stream, make_callback_task([&] { ran_on = std::this_thread::get_id(); }))
+        streams.submit(stream, make_callback_task([&] { ran_on = std::this_thread::get_id(); }))
             .wait();
         REQUIRE(ran_on != std::thread::id());
         REQUIRE(ran_on != std::this_thread::get_id());

@@ -166,6 +166,10 @@ void load_lanes(const Warp& warp, const Insn* insn, uint32_t mask, const Access&
     }
 }
 
+// Whether any move of the compiler's takes it whole.
+template <class Memory>
+constexpr bool kIsWord = sizeof(Memory) <= sizeof(uint64_t);
+
 // op[0..count): the registers of the elements (1, 2 or 4); op[4] the address.
 template <ptx::Space kSpace, class Memory, class Register, bool kStrong>
 const Insn* load(Warp& warp, const Insn* insn, uint32_t mask) {
@@ -190,7 +194,7 @@ const Insn* load(Warp& warp, const Insn* insn, uint32_t mask) {
         }
         return insn + 1;
     }
-    if (kStrong || insn->count != 1) {
+    if (kStrong || insn->count != 1 || !kIsWord<Memory>) {
         load_lanes<Memory, Register>(warp, insn, mask, access, bytes);
         return insn + 1;
     }
@@ -217,7 +221,7 @@ const Insn* store(Warp& warp, const Insn* insn, uint32_t mask) {
     Access access;
     const unsigned bytes = unsigned(sizeof(Memory)) * insn->count;
     if (!resolve<kSpace>(warp, insn, mask, insn->op[4], bytes, access)) return nullptr;
-    if (!kStrong && access.contiguous && insn->count == 1) {
+    if (!kStrong && access.contiguous && insn->count == 1 && kIsWord<Memory>) {
         const Register* from = lanes<Register>(warp, insn->op[0]);
         auto* to = reinterpret_cast<Memory*>(access.at[0]);
         CUBAR_EACH_LANE to[lane] = narrow<Memory>(from[lane]);

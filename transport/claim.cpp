@@ -2,8 +2,6 @@
 #include "transport/claim.h"
 
 #include <fcntl.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -27,80 +25,6 @@ constexpr std::uintptr_t kFirstAddress = std::uintptr_t{1} << 44;
 constexpr std::uintptr_t kAddressStep = std::uintptr_t{1} << 42;
 #endif
 constexpr unsigned kProposals = 8;
-
-enum class Locked : std::uint8_t { kYes, kNo, kError };
-
-Locked set_lock(int file, unsigned channel, short type) {
-    struct flock lock {};
-    lock.l_type = type;
-    lock.l_whence = SEEK_SET;
-    lock.l_start = channel;
-    lock.l_len = 1;
-    if (fcntl(file, F_OFD_SETLK, &lock) == 0) {
-        return Locked::kYes;
-    }
-    return errno == EAGAIN || errno == EACCES ? Locked::kNo : Locked::kError;
-}
-
-/// Names the file that is locked, so that users of different files notice it.
-std::uint64_t identity_of(int file) {
-    struct stat status {};
-    if (fstat(file, &status) != 0) {
-        return 0;
-    }
-    return static_cast<std::uint64_t>(status.st_dev) << 40 ^ status.st_ino;
-}
-
-Result<Mapping> map_control(Device& device, unsigned channel) {
-    Result<Mapping> pages = Mapping::reserve(kControlBytes);
-    if (!pages) {
-        return pages;
-    }
-    if (Failure failure =
-            device.map(*pages, pages->bytes(), device.channel_offset(channel), Caching::kControl)) {
-        return failure;
-    }
-    return pages;
-}
-
-SessionState state_of(const ChannelControl& control) {
-    return static_cast<SessionState>(control.session_state.load(std::memory_order_acquire));
-}
-
-/// What the last claimer of a channel left behind, seen by who holds the channel's lock now.
-enum class Tenant : std::uint8_t {
-    kNobody,   ///< free
-    kGone,     ///< dead: release it
-    kUnknown,  ///< it locked another file: only those who lock that one can tell
-};
-
-Tenant tenant_of(const ChannelControl& control, std::uint64_t identity, const BootId& boot_id) {
-    const std::uint64_t answered = control.claim_answered.load(std::memory_order_acquire);
-    if (answered == control.claim_number.load(std::memory_order_acquire) &&
-        state_of(control) == SessionState::kFree) {
-        return Tenant::kNobody;
-    }
-    const bool same_boot = control.boot_id[0].load(std::memory_order_relaxed) == boot_id[0] &&
-                           control.boot_id[1].load(std::memory_order_relaxed) == boot_id[1];
-    const bool same_file = control.lock_identity.load(std::memory_order_relaxed) == identity;
-    return same_boot && !same_file ? Tenant::kUnknown : Tenant::kGone;
-}
-
-/// Puts a request to cubard and returns its number.
-std::uint64_t ask(Device& device, ChannelControl& control, ClaimRequest request) {
-    std::uint32_t chance = 0;
-    if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) != sizeof chance) {
-        chance = static_cast<std::uint32_t>(now());
-    }
-    const std::uint64_t count = (control.claim_number.load(std::memory_order_relaxed) >> 32) + 1;
-    const std::uint64_t number = count << 32 | chance;
-    control.claim_request.store(static_cast<std::uint32_t>(request), std::memory_order_relaxed);
-    // Pairs with SessionWords::pending(). The doorbell is a system call or an uncached store,
-    // before which this store is complete.
-    control.claim_number.store(number, std::memory_order_release);
-    device.ring_doorbell(device.header().cubard_peer);
-    return number;
-}
 
 /// Looks until `done` says so; by growing sleeps, for nobody rings on this side.
 template <typename Done>
@@ -156,19 +80,55 @@ BootId read_boot_id() {
     return id;
 }
 
-/// The steps of taking one channel, whose lock is held already.
+/// The steps of taking a channel.
 struct ClaimAttempt {
     Device& device;
     const ClaimOptions& options;
     Claim& claim;
+    int file;  ///< whose locks exclude
     std::uint64_t identity;
 
     ChannelControl& control() { return claim.control(); }
 
-    bool release() {
+    std::uint64_t host_beat() const {
+        return device.header().host_beat.load(std::memory_order_acquire);
+    }
+
+    std::uint64_t claimed_channels() const {
+        return device.header().claimed_channels.load(std::memory_order_acquire);
+    }
+
+    Failure no_answer() const {
+        return Failure::make(Error::kClaimTimeout, 0,
+                             "%s: no answer within %u ms: is cubard running?", device.name(),
+                             options.confirm_ms);
+    }
+
+    /// Waits until done() says so, for as long as cubard beats.
+    template <typename Done>
+    Failure wait_while_host_beats(Done&& done) {
+        Liveness::Watch watch;
+        const Nanoseconds start = now();
+        for (Nanoseconds time = start; !done(); time = now()) {
+            if (watch.stands(host_beat(), time, options.silence_ms)) {
+                return Failure::make(Error::kHostSilent, 0,
+                                     "%s: cubard does not finish the release of a channel: see its "
+                                     "log on the host",
+                                     device.name());
+            }
+            sleep_for(growing_sleep(time - start));
+        }
+        return {};
+    }
+
+    /// Gives this channel back after a refusal, so that it can be claimed anew.
+    Failure release() {
         const std::uint64_t number = ask(device, control(), ClaimRequest::kRelease);
-        return look_until(options.release_ms, [&] {
-            return answered(control(), number) && state_of(control()) == SessionState::kFree;
+        if (!look_until(options.confirm_ms, [&] { return answered(control(), number); })) {
+            return no_answer();
+        }
+        return wait_while_host_beats([&] {
+            return state_of(control()) == SessionState::kFree || !answered(control(), number);
         });
     }
 
@@ -197,9 +157,7 @@ struct ClaimAttempt {
     Failure await_session(std::uint64_t number) {
         if (!look_until(options.confirm_ms, [&] { return answered(control(), number); })) {
             ask(device, control(), ClaimRequest::kRelease);
-            return Failure::make(Error::kClaimTimeout, 0,
-                                 "%s: no answer to a claim within %u ms: is cubard running?",
-                                 device.name(), options.confirm_ms);
+            return no_answer();
         }
         claim.epoch_ = control().session_epoch.load(std::memory_order_relaxed);
         const Liveness liveness(device.header(), control(), claim.epoch_);
@@ -220,6 +178,7 @@ struct ClaimAttempt {
                            : refusal(device, error);
             }
             if (liveness.check(watch, time) == Error::kHostSilent) {
+                ask(device, control(), ClaimRequest::kRelease);
                 return Failure::make(Error::kHostSilent, 0, "%s: the worker did not start",
                                      device.name());
             }
@@ -254,14 +213,74 @@ struct ClaimAttempt {
             if (!failure) {
                 return {};
             }
-            if (failure.error == Error::kClaimTimeout) {
+            if (failure.error == Error::kClaimTimeout || failure.error == Error::kHostSilent) {
                 return failure;
             }
-            if (!release() || failure.error != Error::kNoArenaAddress) {
+            if (const Failure stuck = release()) {
+                return stuck;
+            }
+            if (failure.error != Error::kNoArenaAddress) {
                 return failure;
             }
         }
         return failure;
+    }
+
+    /// The first channel that is free, and that the host lets this process have.
+    Failure take_free() {
+        unsigned locked = 0;
+        unsigned unknown = 0;
+        for (unsigned channel = 0; channel < device.header().channel_count; ++channel) {
+            const Locked result = set_lock(file, channel, F_WRLCK);
+            if (result == Locked::kError) {
+                return Failure::make(Error::kLockFailed, errno, "%s: locking channel %u: %s",
+                                     device.name(), channel, strerrordesc_np(errno));
+            }
+            if (result == Locked::kNo) {
+                ++locked;
+                continue;
+            }
+            Result<Mapping> pages = map_control(device, channel);
+            if (!pages) {
+                return pages.failure();
+            }
+            claim.pages_ = std::move(*pages);
+            claim.channel_ = channel;
+            const Tenant tenant = tenant_of(control(), identity, options.boot_id);
+            unknown += tenant == Tenant::kUnknown ? 1 : 0;
+            if (tenant == Tenant::kNobody) {
+                const Failure failure = take();
+                if (failure.error != Error::kAllChannelsTaken) {
+                    return failure;  // or success, which keeps the lock
+                }
+            }
+            set_lock(file, channel, F_UNLCK);
+        }
+        return Failure::make(Error::kAllChannelsTaken, 0,
+                             "%s: %u channels, %u in use, %u claimed through another sysfs",
+                             device.name(), device.header().channel_count, locked, unknown);
+    }
+
+    /// Has the channels of dead processes released, and waits for the first of them: they stand in
+    /// the way of a claim that failed so. Without any, that failure stands, unless a channel became
+    /// free since: `claimed` is what Header::claimed_channels was before.
+    Failure await_orphan(const Failure& failure, std::uint64_t claimed) {
+        const std::uint64_t beat = host_beat();
+        const auto survey = [&] {
+            return release_orphans(device, file, ~std::uint64_t{0}, options.boot_id);
+        };
+        const Survey first = survey();
+        const std::uint64_t orphans = first.orphans;
+        if (orphans == 0) {
+            const bool one_less = (claimed & ~claimed_channels()) != 0;
+            const bool one_free = failure.error == Error::kAllChannelsTaken && first.free != 0;
+            return one_less || one_free ? Failure{} : failure;
+        }
+        const auto released = [&] { return (survey().orphans & orphans) != orphans; };
+        if (!look_until(options.confirm_ms, [&] { return host_beat() != beat || released(); })) {
+            return no_answer();
+        }
+        return wait_while_host_beats(released);
     }
 };
 
@@ -307,50 +326,24 @@ Result<Claim> Claim::take(Device& device, const ClaimOptions& options) {
                              device.name());
     }
     claim.lock_ = std::move(*lock);
-    const std::uint64_t identity = identity_of(file);
-    ClaimAttempt attempt{device, options, claim, identity};
-
-    unsigned locked = 0;
-    unsigned unknown = 0;
-    // Free channels first: releasing an orphan takes the host's time and ours.
-    for (const Tenant wanted : {Tenant::kNobody, Tenant::kGone}) {
-        locked = unknown = 0;
-        for (unsigned channel = 0; channel < device.header().channel_count; ++channel) {
-            const Locked result = set_lock(file, channel, F_WRLCK);
-            if (result == Locked::kError) {
-                return Failure::make(Error::kLockFailed, errno, "%s: locking channel %u: %s",
-                                     device.name(), channel, strerrordesc_np(errno));
-            }
-            if (result == Locked::kNo) {
-                ++locked;
-                continue;
-            }
-            Result<Mapping> pages = map_control(device, channel);
-            if (!pages) {
-                return pages.failure();
-            }
-            claim.pages_ = std::move(*pages);
-            claim.channel_ = channel;
-            const Tenant tenant = tenant_of(claim.control(), identity, options.boot_id);
-            unknown += tenant == Tenant::kUnknown ? 1 : 0;
-            if (tenant == Tenant::kNobody || (tenant == wanted && attempt.release())) {
-                const Failure failure = attempt.take();
-                if (!failure) {
-                    device.use_channel(channel);
-                    claim.device_ = &device;
-                    return claim;
-                }
-                if (failure.error != Error::kAllChannelsTaken) {
-                    return failure;
-                }
-            }
-            set_lock(file, channel, F_UNLCK);
+    ClaimAttempt attempt{device, options, claim, file, identity_of(file)};
+    for (;;) {
+        const std::uint64_t claimed = attempt.claimed_channels();
+        const Failure failure = attempt.take_free();
+        if (!failure) {
+            device.use_channel(claim.channel_);
+            claim.device_ = &device;
+            return claim;
+        }
+        if (failure.error != Error::kAllChannelsTaken && failure.error != Error::kQuota) {
+            return failure;
+        }
+        // After a refusal the channel's lock is still held.
+        set_lock(file, claim.channel_, F_UNLCK);
+        if (const Failure stuck = attempt.await_orphan(failure, claimed)) {
+            return stuck;
         }
     }
-    return Failure::make(Error::kAllChannelsTaken, 0,
-                         "%s: %u channels, %u in use, %u claimed through another sysfs, the others "
-                         "not released by the host",
-                         device.name(), device.header().channel_count, locked, unknown);
 }
 
 unsigned reap_orphans(Device& device, unsigned own, const BootId& boot_id) {
@@ -372,25 +365,7 @@ unsigned reap_orphans(Device& device, unsigned own, const BootId& boot_id) {
     if (!close_in_children(file->get())) {
         return 0;
     }
-    const std::uint64_t identity = identity_of(file->get());
-    unsigned released = 0;
-    for (unsigned channel = 0; channel < device.header().channel_count; ++channel) {
-        if ((claimed >> channel & 1) == 0 ||
-            set_lock(file->get(), channel, F_WRLCK) != Locked::kYes) {
-            continue;
-        }
-        if (Result<Mapping> pages = map_control(device, channel)) {
-            auto& control = *reinterpret_cast<ChannelControl*>(pages->data());
-            const bool asked =
-                static_cast<ClaimRequest>(control.claim_request.load(std::memory_order_relaxed)) ==
-                ClaimRequest::kRelease;
-            if (!asked && tenant_of(control, identity, boot_id) == Tenant::kGone) {
-                ask(device, control, ClaimRequest::kRelease);
-                ++released;
-            }
-        }
-        set_lock(file->get(), channel, F_UNLCK);
-    }
+    const unsigned released = release_orphans(device, file->get(), claimed, boot_id).asked;
     keep_in_children(file->get());
     return released;
 }

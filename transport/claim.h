@@ -12,10 +12,9 @@
 #include "transport/fork_mark.h"
 #include "transport/mapping.h"
 #include "transport/result.h"
+#include "transport/tenant.h"
 
 namespace cubar::transport {
-
-using BootId = std::array<std::uint64_t, 2>;
 
 /// Of the running kernel; zeros if /proc does not tell.
 BootId read_boot_id();
@@ -23,8 +22,8 @@ BootId read_boot_id();
 struct ClaimOptions {
     std::uint32_t protocol_version = kProtocolVersion;
     BootId boot_id = read_boot_id();
-    std::uint32_t confirm_ms = kSilenceMs;  ///< how long cubard may take to answer at all
-    std::uint32_t release_ms = kSilenceMs;  ///< how long an orphan's release may take
+    std::uint32_t confirm_ms = kConfirmMs;  ///< how long cubard may take to answer at all
+    std::uint32_t silence_ms = kSilenceMs;  ///< how long it may be silent before a release is done
 };
 
 /// A channel that this process holds: its lock, its control page, and an address range for the
@@ -32,8 +31,9 @@ struct ClaimOptions {
 /// does nothing.
 class Claim {
 public:
-    /// Takes the first channel that is free, or one whose owner died. Retries with other arena
-    /// addresses while the host says kAddressTaken. Returns once the session is kReady.
+    /// Takes the first channel that is free. Where there is none, or the VM has no more sessions,
+    /// has channels released whose owners died. Retries with other arena addresses while the host
+    /// says kAddressTaken. Returns once the session is kReady.
     static Result<Claim> take(Device& device, const ClaimOptions& options = {});
 
     Claim(Claim&&) noexcept;
@@ -66,9 +66,6 @@ private:
     Mapping arena_;
     ForkMark owner_;
 };
-
-/// Pages of a channel with the words that are polled: control page, reply slots, fences.
-inline constexpr std::size_t kControlBytes = 3 * kPageBytes;
 
 /// Releases the channels of this device whose owners died: claimed (Header::claimed_channels), yet
 /// their lock is free. Asks cubard and does not wait. Returns how many. To be called about once a

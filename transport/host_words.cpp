@@ -8,6 +8,11 @@
 
 namespace cubar::transport {
 
+void beat(Header& header) {
+    header.host_beat.store(header.host_beat.load(std::memory_order_relaxed) + 1,
+                           std::memory_order_release);
+}
+
 bool SessionWords::pending(ClaimSeen& claim) const {
     const ChannelControl& control = channel_.control;
     // Pairs with the release store of whoever asks, which stands after the words read below.
@@ -36,6 +41,7 @@ void SessionWords::store(SessionState state, SessionError error) {
 
 void SessionWords::answer(const ClaimSeen& claim) {
     channel_.control.claim_answered.store(claim.number, std::memory_order_release);
+    beat(header_);
 }
 
 void SessionWords::mark_claimed(bool claimed) {

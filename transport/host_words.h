@@ -23,6 +23,10 @@ struct ClaimSeen {
     std::uint32_t pid = 0;
 };
 
+/// Tells those who wait for cubard that it lives: while a claim waits for its worker, or a release
+/// for its worker's end. Answers beat by themselves.
+void beat(Header& header);
+
 /// The session words of one channel. cubard's; the worker only calls ready() and fail_to_start().
 class SessionWords {
 public:

@@ -59,15 +59,24 @@ Error Liveness::check(Watch& watch, Nanoseconds time) const {
     if (const Error error = session(); error != Error::kNone) {
         return error;
     }
-    const std::uint64_t beat = control_->heartbeat.load(std::memory_order_acquire);
-    if (watch.looked == 0 || beat != watch.beat) {
-        watch = {beat, time, 0};
-        return Error::kNone;
+    // Once the session is there, cubard's beat speaks of other channels.
+    const bool begins =
+        static_cast<SessionState>(control_->session_state.load(std::memory_order_relaxed)) ==
+        SessionState::kAccepted;
+    const std::uint64_t beat = control_->heartbeat.load(std::memory_order_acquire) +
+                               (begins ? header_->host_beat.load(std::memory_order_acquire) : 0);
+    return watch.stands(beat, time) ? Error::kHostSilent : Error::kNone;
+}
+
+bool Liveness::Watch::stands(std::uint64_t number, Nanoseconds time, std::uint32_t limit_ms) {
+    if (looked == 0 || number != beat) {
+        *this = {number, time, 0};
+        return false;
     }
-    constexpr Nanoseconds kSilence = kSilenceMs * kMillisecond;
-    watch.silent += std::min(time - watch.looked, kSilence / 4);
-    watch.looked = time;
-    return watch.silent < kSilence ? Error::kNone : Error::kHostSilent;
+    const Nanoseconds limit = limit_ms * kMillisecond;
+    silent += std::min(time - looked, limit / 4);
+    looked = time;
+    return silent >= limit;
 }
 
 }  // namespace cubar::transport

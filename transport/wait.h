@@ -74,15 +74,19 @@ public:
     Liveness(const Header& header, const ChannelControl& control, std::uint64_t epoch)
         : header_(&header), control_(&control), epoch_(epoch) {}
 
-    /// One wait's view of the heartbeat.
+    /// One wait's view of a beat.
     struct Watch {
         std::uint64_t beat = 0;
         Nanoseconds looked = 0;
         Nanoseconds silent = 0;
+
+        /// True if the beat has stood at this number for `limit_ms`. Time during which this process
+        /// did not look counts little: a VM that was paused must not take its host for dead.
+        bool stands(std::uint64_t number, Nanoseconds time, std::uint32_t limit_ms = kSilenceMs);
     };
 
-    /// kNone, kSessionDead, or kHostSilent after kSilenceMs without a beat. Time during which this
-    /// process did not look counts little: a VM that was paused must not take its host for dead.
+    /// kNone, kSessionDead, or kHostSilent after kSilenceMs in which neither the worker's heartbeat
+    /// nor, while the session begins, cubard's moved.
     Error check(Watch& watch, Nanoseconds time) const;
 
     /// kNone or kSessionDead, from the session words alone.

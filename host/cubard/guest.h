@@ -57,13 +57,13 @@ private:
     struct Channel {
         Phase phase = Phase::kFree;
         SessionId session = 0;
-        bool refused = false;          ///< kRefused was said: its worker's end is no news
         transport::ClaimSeen claim;    ///< what the session was claimed with
         transport::ClaimSeen release;  ///< what kFree will answer
         bool again = false;            ///< `next` waits for the channel to be free
         transport::ClaimSeen next;
         std::unique_ptr<WorkerProcess> worker;
         std::chrono::steady_clock::time_point start;
+        std::uint32_t beats = 0;           ///< while it started, or is being released
         std::optional<WorkerMessage> did;  ///< kDid, as the worker ended
     };
 
@@ -78,6 +78,7 @@ private:
     SessionError check(const transport::ClaimSeen& claim) const;
     void on_message(std::uint32_t number, const WorkerMessage& message);
     void on_worker_end(std::uint32_t number, const std::string& how);
+    void beat();
     void set_dead(std::uint32_t number, SessionError error);
     void log_end(std::uint32_t number, const std::string& how) const;
     std::string session_name(std::uint32_t number) const;
@@ -94,7 +95,13 @@ private:
     std::vector<std::string> kept_names_;
     std::function<void()> on_empty_;
     EventLoop::Watch doorbell_watch_;
+    Timer beat_;  ///< armed while somebody waits for a worker's start or end
 };
+
+/// Under which name a worker is kept in the descriptor store.
+inline std::string kept_worker_name(std::uint32_t number) {
+    return "worker." + std::to_string(number);
+}
 
 /// Answers what a worker asks about memory. Pure: the ledgers check every number.
 HostMessage answer_worker(Ledger& ledger, GranuleLedger& granules, SessionId session,

@@ -46,6 +46,8 @@ public:
     /// Fills header and facts under a new epoch and says kServing; the magic comes last.
     void begin_serving(const Facts& facts, std::uint32_t cubard_peer,
                        std::uint32_t first_channel_peer);
+    /// Tells those who wait for cubard that it lives.
+    void beat() const { transport::beat(header()); }
     /// Says kStopping.
     void end_serving();
 

@@ -64,6 +64,10 @@ struct Header {
     /// Bit k is set while channel k's session_state is not kFree. Set and cleared by cubard with
     /// that state; the guest's reaper starts from it, so that it maps no free channel.
     Shared<std::uint64_t> claimed_channels;
+    /// Moves with every answer to a claim or a release, and at least every kHeartbeatMs while a
+    /// claim waits for its worker or a release for its worker's end. cubard: release; pairs with
+    /// the acquire load of whoever waits, who so tells a busy host from a dead one.
+    Shared<std::uint64_t> host_beat;
 };
 static_assert(kMaxChannels <= 64);
 static_assert(sizeof(Header) <= kPageBytes);
@@ -193,9 +197,12 @@ static_assert(offsetof(Channel, reply) == kPageBytes && offsetof(Channel, fence)
 static_assert(offsetof(Channel, long_reply) == std::size_t{512} << 10);
 static_assert(offsetof(Channel, ring) == std::size_t{1} << 20);
 
-/// How long a waiting guest lets the heartbeat stand still, and how often the worker moves it.
+/// How long a waiting guest lets a beat stand still, and how often its writer moves it.
 inline constexpr std::uint32_t kSilenceMs = 1500;
 inline constexpr std::uint32_t kHeartbeatMs = 250;
+/// How long a claimer waits for cubard's answer: cubard only looks, the worker comes later.
+/// Together with what a program does before, it stays below the 2 s in which an error comes.
+inline constexpr std::uint32_t kConfirmMs = 1000;
 
 // --- facts ------------------------------------------------------------------------------------
 

@@ -72,6 +72,9 @@ class Memory:
     def state(self, k):
         return self.word(self.channel(k) + 384), self.word(self.channel(k) + 388)
 
+    def beat(self):
+        return self.word(152, "Q")
+
     def answered(self, k):
         return self.word(self.channel(k) + 384 + 24, "Q")
 
@@ -130,6 +133,12 @@ class Case(unittest.TestCase):
             code = self.cubard.wait(LIMIT)
             self.cubard = None
             return code
+
+    def wait_for_text(self, wanted):
+        end = time.monotonic() + LIMIT
+        while wanted not in self.text():
+            self.assertLess(time.monotonic(), end, self.text())
+            os.sched_yield()
 
     def text(self):
         with open(self.run + "/log") as file:
@@ -275,6 +284,27 @@ class Claims(Case):
         _, memory, doorbells = self.guest()
         self.assertEqual(self.claim(memory, doorbells, 0), (REFUSED, DRIVER))
         self.release(memory, doorbells, 0)
+
+    def test_a_worker_that_ends_the_session_of_a_guest_that_breaks_the_protocol(self):
+        self.start("offended")
+        _, memory, doorbells = self.guest()
+        self.ask(memory, doorbells, 0, CLAIM)
+        self.assertEqual(memory.wait(0, DEAD), (DEAD, BROKEN))
+        self.wait_for_text("3 launches")  # it has ended before anybody releases the channel
+        self.assertEqual(memory.state(0), (DEAD, BROKEN))
+        self.release(memory, doorbells, 0)
+
+    def test_cubard_beats_while_a_worker_starts_and_not_afterwards(self):
+        self.start("slow")
+        _, memory, doorbells = self.guest()
+        answered = self.ask(memory, doorbells, 0, CLAIM)
+        memory.wait(0, ACCEPTED, test=answered)
+        beat = memory.beat()
+        memory.wait(0, ACCEPTED, test=lambda: memory.beat() >= beat + 3)
+        self.release(memory, doorbells, 0)
+        beat = memory.beat()
+        time.sleep(0.6)  # two beats: that nothing comes has no event
+        self.assertEqual(memory.beat(), beat)
 
     def test_a_worker_that_dies(self):
         self.start("dies")

@@ -4,6 +4,8 @@
 //
 //   …/good       says ready and waits; in the end it says what it did
 //   …/refuses    refuses with kDriver
+//   …/slow       never says that it is ready
+//   …/offended   says ready, then that the guest broke the protocol
 //   …/dies       says ready, then ends with code 3
 //   …/stubborn   as good, but does not end when it is told to
 //   …/babbles    says ready, then what no worker says
@@ -69,8 +71,11 @@ int main(int count, char** words) {
         while (control.charge(0, 100) == Verdict::kGranted) {
         }
     }
-    if (!role.ends_with("refuses")) {
+    if (!role.ends_with("refuses") && !role.ends_with("slow")) {
         control.say_ready();
+    }
+    if (role.ends_with("offended")) {
+        control.say_refused(cubar::SessionError::kProtocolBroken);
     }
     if (role.ends_with("dies")) {
         ::_exit(3);

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <bit>
 #include <catch2/catch.hpp>
 
 namespace cubar::transport::test {
@@ -173,10 +174,13 @@ void FakeCubard::answer(unsigned channel, const Handler& handler) {
         return;
     }
     if (claim.request == ClaimRequest::kRelease) {
-        words.releasing(claim);
-        workers_[channel].reset();
-        words.free(claim);
-        ++released;
+        release(channel, claim);
+        return;
+    }
+    const auto claimed =
+        static_cast<unsigned>(std::popcount(host_.header().claimed_channels.load()));
+    if (claimed >= sessions) {
+        words.refuse(claim, SessionError::kQuota);
         return;
     }
     if (refuse_with.load() != SessionError::kNone) {
@@ -192,6 +196,22 @@ void FakeCubard::answer(unsigned channel, const Handler& handler) {
     workers_[channel] = std::make_unique<FakeWorker>(host_, channel, handler);
     words.ready();
     ++accepted;
+}
+
+void FakeCubard::release(unsigned channel, const ClaimSeen& claim) {
+    SessionWords words = host_.words(channel);
+    words.releasing(claim);
+    if (stuck) {
+        return;
+    }
+    for (unsigned beats = 0; beats < beats_per_release; ++beats) {
+        pollfd stop{stop_.get(), POLLIN, 0};
+        poll(&stop, 1, 5);
+        beat(host_.header());
+    }
+    workers_[channel].reset();
+    words.free(claim);
+    ++released;
 }
 
 int in_child(const std::function<int()>& body) {

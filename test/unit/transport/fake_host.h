@@ -84,12 +84,19 @@ public:
     std::atomic<unsigned> refuse_addresses{0};
     /// What claims are refused with, unless kNone.
     std::atomic<SessionError> refuse_with{SessionError::kNone};
+    /// More claims at once than this are refused with kQuota.
+    std::atomic<unsigned> sessions{kMaxChannels};
+    /// Releases are not finished before so many beats, at one in 5 ms.
+    std::atomic<unsigned> beats_per_release{0};
+    /// Releases are seen and never finished, and nothing beats.
+    std::atomic<bool> stuck{false};
     std::atomic<unsigned> accepted{0};
     std::atomic<unsigned> released{0};
 
 private:
     void run(Handler handler);
     void answer(unsigned channel, const Handler& handler);
+    void release(unsigned channel, const ClaimSeen& claim);
 
     HostMemory& host_;
     Descriptor stop_;

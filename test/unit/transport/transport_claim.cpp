@@ -173,6 +173,53 @@ TEST_CASE("What a killed process held is taken by the next claimer", "[claim]") 
     REQUIRE(cubard.accepted == 2);
 }
 
+TEST_CASE("A busy host may take long over a release, a silent one not", "[claim]") {
+    HostMemory host({.channels = 1});
+    FakeCubard cubard(host);
+    unsigned channel = 9;
+    kill_and_wait(process_with_channel(host, &channel));
+    std::unique_ptr<Device> device = host.open_device();
+    ClaimOptions options;
+    options.silence_ms = 200;
+    SECTION("it beats") {
+        cubard.beats_per_release = 100;
+        const Nanoseconds begin = now();
+        REQUIRE(claim_error(*device, options) == Error::kNone);
+        REQUIRE(now() - begin > 2 * options.silence_ms * kMillisecond);
+    }
+    SECTION("it does not beat") {
+        cubard.stuck = true;
+        REQUIRE(claim_error(*device, options) == Error::kHostSilent);
+    }
+}
+
+TEST_CASE("Nobody answers where only orphans are left", "[claim]") {
+    HostMemory host({.channels = 2});
+    std::unique_ptr<Device> device = host.open_device();
+    ClaimOptions options;
+    options.confirm_ms = 30;
+    // Each claim in vain leaves a channel behind that only a cubard can free.
+    for (int attempt = 0; attempt < 3; ++attempt) {
+        REQUIRE(claim_error(*device, options) == Error::kClaimTimeout);
+    }
+    FakeCubard cubard(host);
+    const std::uint64_t one = 1;
+    REQUIRE(write(host.cubard_doorbell(), &one, sizeof one) == sizeof one);
+    REQUIRE(claim_error(*device) == Error::kNone);
+}
+
+TEST_CASE("A dead process does not count against the quota", "[claim]") {
+    HostMemory host({.channels = 2});
+    FakeCubard cubard(host);
+    cubard.sessions = 1;
+    unsigned channel = 9;
+    const int pid = process_with_channel(host, &channel);
+    std::unique_ptr<Device> device = host.open_device();
+    REQUIRE(claim_error(*device) == Error::kQuota);
+    kill_and_wait(pid);
+    REQUIRE(claim_error(*device) == Error::kNone);
+}
+
 TEST_CASE("A live client releases what a killed process held, and nothing else", "[claim]") {
     HostMemory host({.channels = 3});
     FakeCubard cubard(host);
@@ -257,11 +304,14 @@ TEST_CASE("A forked child leaves its parent's channel alone", "[fork]") {
         REQUIRE(host.words(0).state() == SessionState::kReady);
     }
     SECTION("a child that lives on does not hold the lock") {
+        Signal lives;
         Signal go;
         const int pid = in_child([&] {
             go.out.reset();  // so that it ends with the parent, too
+            lives.give();
             return go.take() ? 0 : 1;
         });
+        REQUIRE(lives.take());
         channel.reset();
         until([&] { return host.words(0).state() == SessionState::kFree; });
         REQUIRE(claim_error(*device) == Error::kNone);

@@ -5,12 +5,15 @@
 #include <cuda.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <span>
 
 #include "softgpu/api/entry.h"
 #include "softgpu/api/function_handle.h"
 
 using namespace cubar::softgpu;
 using api::entry;
+using api::require;
 using api::require_value;
 using device::Architecture;
 using device::ContextRef;
@@ -72,6 +75,35 @@ CUresult max_potential_block(const char* name, int* grid, int* block, CUfunction
     });
 }
 
+/// Throws unless such blocks could be launched, in clusters of one: this device has no others.
+void check_clusters(const CUlaunchConfig* config) {
+    require_value(config != nullptr && (config->numAttrs == 0 || config->attrs != nullptr),
+                  "a null pointer");
+    require_value(config->blockDimX != 0 && config->blockDimY != 0 && config->blockDimZ != 0,
+                  "a block without threads");
+    for (const CUlaunchAttribute& attribute : std::span(config->attrs, config->numAttrs)) {
+        if (attribute.id != CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) continue;
+        const auto& size = attribute.value.clusterDim;
+        require(size.x <= 1 && size.y <= 1 && size.z <= 1, CUDA_ERROR_NOT_SUPPORTED,
+                "clusters of more than one block");
+    }
+}
+
+/// Blocks that the device can hold at once.
+int blocks_on_device(Driver& driver, CUfunction handle, const CUlaunchConfig& config) {
+    const ContextRef context = driver.current();
+    const FunctionRef function = api::function_of(driver, *context, handle);
+    function->prepare();
+    std::uint64_t threads = 1;
+    for (const unsigned size : {config.blockDimX, config.blockDimY, config.blockDimZ}) {
+        threads *= size;
+        if (threads > Architecture::kThreadsPerBlock) return 0;
+    }
+    return Device::kMultiprocessors * blocks_at_once(context->device().architecture(), *function,
+                                                     static_cast<int>(threads),
+                                                     config.sharedMemBytes);
+}
+
 }  // namespace
 
 CUBAR_EXPORT CUresult CUDAAPI cuOccupancyMaxActiveBlocksPerMultiprocessor(int* count,
@@ -113,5 +145,24 @@ CUBAR_EXPORT CUresult CUDAAPI cuOccupancyAvailableDynamicSMemPerBlock(size_t* by
         const auto own = static_cast<std::size_t>(function->static_shared());
         const std::size_t share = device::shared_per_block(architecture, blocks);
         *bytes = share > own ? share - own : 0;
+    });
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuOccupancyMaxPotentialClusterSize(int* size, CUfunction handle,
+                                                                 const CUlaunchConfig* config) {
+    return entry(__func__, [&](Driver& driver) {
+        require_value(size != nullptr, "a null pointer");
+        check_clusters(config);
+        require_value(blocks_on_device(driver, handle, *config) > 0, "no such block fits");
+        *size = 1;
+    });
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuOccupancyMaxActiveClusters(int* count, CUfunction handle,
+                                                           const CUlaunchConfig* config) {
+    return entry(__func__, [&](Driver& driver) {
+        require_value(count != nullptr, "a null pointer");
+        check_clusters(config);
+        *count = blocks_on_device(driver, handle, *config);
     });
 }

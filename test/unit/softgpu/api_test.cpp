@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <atomic>
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <numeric>
@@ -12,101 +11,9 @@
 #include <thread>
 #include <vector>
 
-#define SUCCEEDS(call) REQUIRE((call) == CUDA_SUCCESS)
+#include "api_support.h"
 
-namespace {
-
-// add(values, amount, count): values[i] += amount; out(): writes to address 8; spin(word): until
-// set.
-constexpr const char* kPtx = R"(
-.version 7.5
-.target sm_75
-.address_size 64
-
-.global .align 4 .u32 counter = 5;
-
-.visible .entry add(.param .u64 values, .param .u32 amount, .param .u32 count)
-{
-    .reg .pred %p<2>;
-    .reg .b32 %r<8>;
-    .reg .b64 %rd<5>;
-    ld.param.u64 %rd1, [values];
-    ld.param.u32 %r1, [amount];
-    ld.param.u32 %r2, [count];
-    mov.u32 %r3, %ctaid.x;
-    mov.u32 %r4, %ntid.x;
-    mov.u32 %r5, %tid.x;
-    mad.lo.s32 %r6, %r3, %r4, %r5;
-    setp.ge.u32 %p1, %r6, %r2;
-    @%p1 bra done;
-    mul.wide.u32 %rd2, %r6, 4;
-    add.s64 %rd3, %rd1, %rd2;
-    ld.global.u32 %r7, [%rd3];
-    add.s32 %r7, %r7, %r1;
-    st.global.u32 [%rd3], %r7;
-done:
-    ret;
-}
-
-.visible .entry out()
-{
-    .reg .b32 %r<2>;
-    .reg .b64 %rd<2>;
-    mov.u64 %rd1, 8;
-    mov.u32 %r1, 1;
-    st.global.u32 [%rd1], %r1;
-    ret;
-}
-
-.visible .entry small() .maxntid 64, 1, 1
-{
-    ret;
-}
-)";
-
-struct Context {
-    Context() {
-        SUCCEEDS(cuInit(0));
-        SUCCEEDS(cuCtxCreate(&context, nullptr, 0, 0));
-    }
-    ~Context() { cuCtxDestroy(context); }
-    Context(const Context&) = delete;
-    Context& operator=(const Context&) = delete;
-
-    CUcontext context = nullptr;
-};
-
-struct Code : Context {
-    Code() { SUCCEEDS(cuModuleLoadData(&module, kPtx)); }
-
-    CUfunction function(const char* name) {
-        CUfunction found = nullptr;
-        SUCCEEDS(cuModuleGetFunction(&found, module, name));
-        return found;
-    }
-    CUmodule module = nullptr;
-};
-
-/// A word that streams wait for.
-struct Word {
-    Word() {
-        SUCCEEDS(cuMemHostAlloc(reinterpret_cast<void**>(&value), 4, 0));
-        *value = 0;
-    }
-    ~Word() { cuMemFreeHost(value); }
-    Word(const Word&) = delete;
-    Word& operator=(const Word&) = delete;
-
-    void hold(CUstream stream) {
-        SUCCEEDS(cuStreamWaitValue32(stream, reinterpret_cast<CUdeviceptr>(value), 1,
-                                     CU_STREAM_WAIT_VALUE_EQ));
-    }
-    void release() { std::atomic_ref(*value).store(1, std::memory_order_release); }
-
-    std::uint32_t* value = nullptr;
-};
-
-}  // namespace
+using namespace cubar::softgpu::test;
 
 // First, before anything initialises the driver.
 TEST_CASE("before cuInit nothing works") {
@@ -280,119 +187,6 @@ TEST_CASE_METHOD(Context, "rows are copied between pitches") {
     CHECK(cuMemcpy2D(nullptr) == CUDA_ERROR_INVALID_VALUE);
 }
 
-TEST_CASE_METHOD(Code, "a kernel runs, with parameters given either way") {
-    CUdeviceptr memory = 0;
-    constexpr unsigned kCount = 1000;
-    SUCCEEDS(cuMemAlloc(&memory, kCount * 4));
-    SUCCEEDS(cuMemsetD32(memory, 1, kCount));
-    unsigned amount = 41, count = kCount;
-    void* parameters[] = {&memory, &amount, &count};
-    const CUfunction add = function("add");
-    SUCCEEDS(cuLaunchKernel(add, 8, 1, 1, 128, 1, 1, 0, nullptr, parameters, nullptr));
-    struct {
-        CUdeviceptr memory;
-        unsigned amount;
-        unsigned count;
-    } buffer{memory, 100, kCount};
-    std::size_t size = sizeof buffer;
-    void* extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, &buffer, CU_LAUNCH_PARAM_BUFFER_SIZE, &size,
-                     CU_LAUNCH_PARAM_END};
-    SUCCEEDS(cuLaunchKernel(add, 8, 1, 1, 128, 1, 1, 0, nullptr, nullptr, extra));
-    std::vector<unsigned> values(kCount);
-    SUCCEEDS(cuMemcpyDtoH(values.data(), memory, kCount * 4));
-    CHECK(values == std::vector<unsigned>(kCount, 142));
-
-    CHECK(cuLaunchKernel(add, 8, 1, 1, 128, 1, 1, 0, nullptr, parameters, extra) ==
-          CUDA_ERROR_INVALID_VALUE);
-    CHECK(cuLaunchKernel(add, 8, 1, 1, 128, 1, 1, 0, nullptr, nullptr, nullptr) ==
-          CUDA_ERROR_INVALID_VALUE);
-    size = 15;
-    CHECK(cuLaunchKernel(add, 8, 1, 1, 128, 1, 1, 0, nullptr, nullptr, extra) ==
-          CUDA_ERROR_INVALID_VALUE);
-}
-
-TEST_CASE_METHOD(Code, "a launch that cannot be is refused at once") {
-    const CUfunction small = function("small");
-    const auto launch = [&](unsigned grid, unsigned block, unsigned shared) {
-        return cuLaunchKernel(small, grid, 1, 1, block, 1, 1, shared, nullptr, nullptr, nullptr);
-    };
-    CHECK(launch(1, 64, 0) == CUDA_SUCCESS);
-    CHECK(launch(0, 64, 0) == CUDA_ERROR_INVALID_VALUE);
-    CHECK(launch(1, 0, 0) == CUDA_ERROR_INVALID_VALUE);
-    CHECK(launch(1, 1025, 0) == CUDA_ERROR_INVALID_VALUE);
-    CHECK(launch(1, 65, 0) == CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
-    CHECK(launch(1, 64, 48 << 10) == CUDA_SUCCESS);
-    CHECK(launch(1, 64, (48 << 10) + 1) == CUDA_ERROR_INVALID_VALUE);
-    SUCCEEDS(cuFuncSetAttribute(small, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 64 << 10));
-    CHECK(launch(1, 64, 64 << 10) == CUDA_SUCCESS);
-    CHECK(cuLaunchKernel(nullptr, 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr, nullptr) ==
-          CUDA_ERROR_INVALID_HANDLE);
-    CHECK(cuLaunchKernel(reinterpret_cast<CUfunction>(this), 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr,
-                         nullptr) == CUDA_ERROR_INVALID_HANDLE);
-    SUCCEEDS(cuCtxSynchronize());
-}
-
-TEST_CASE_METHOD(Code, "a fault is deferred, sticky, and ends with its context") {
-    CUdeviceptr memory = 0;
-    Word fence;
-    SUCCEEDS(cuMemAlloc(&memory, 16));
-    SUCCEEDS(cuLaunchKernel(function("out"), 1, 1, 1, 1, 1, 1, 0, nullptr, nullptr, nullptr));
-    // Refused if the fault is known already, lost if not: it never happens.
-    (void)cuStreamWriteValue32(nullptr, reinterpret_cast<CUdeviceptr>(fence.value), 1, 0);
-    CHECK(cuCtxSynchronize() == CUDA_ERROR_ILLEGAL_ADDRESS);
-    CHECK(*fence.value == 0);
-    CHECK(cuMemAlloc(&memory, 16) == CUDA_ERROR_ILLEGAL_ADDRESS);
-    CHECK(cuStreamQuery(nullptr) == CUDA_ERROR_ILLEGAL_ADDRESS);
-    CUdevice device = -1;
-    CHECK(cuCtxGetDevice(&device) == CUDA_SUCCESS);
-    CUcontext fresh = nullptr;
-    SUCCEEDS(cuCtxCreate(&fresh, nullptr, 0, 0));
-    CHECK(cuMemAlloc(&memory, 16) == CUDA_SUCCESS);
-    SUCCEEDS(cuCtxDestroy(fresh));
-}
-
-TEST_CASE_METHOD(Code, "handles of another kind, destroyed or made up are refused") {
-    CUstream stream = nullptr;
-    CUevent event = nullptr;
-    SUCCEEDS(cuStreamCreate(&stream, 0));
-    SUCCEEDS(cuEventCreate(&event, 0));
-    CHECK(cuStreamSynchronize(reinterpret_cast<CUstream>(event)) == CUDA_ERROR_INVALID_HANDLE);
-    CHECK(cuEventRecord(reinterpret_cast<CUevent>(stream), stream) == CUDA_ERROR_INVALID_HANDLE);
-    SUCCEEDS(cuStreamDestroy(stream));
-    SUCCEEDS(cuEventDestroy(event));
-    CHECK(cuStreamDestroy(stream) == CUDA_ERROR_INVALID_HANDLE);
-    CHECK(cuStreamSynchronize(stream) == CUDA_ERROR_INVALID_HANDLE);
-    CHECK(cuEventQuery(event) == CUDA_ERROR_INVALID_HANDLE);
-    CHECK(cuEventQuery(nullptr) == CUDA_ERROR_INVALID_HANDLE);
-    const CUfunction add = function("add");
-    SUCCEEDS(cuModuleUnload(module));
-    CHECK(cuModuleUnload(module) == CUDA_ERROR_INVALID_HANDLE);
-    int registers = 0;
-    CHECK(cuFuncGetAttribute(&registers, CU_FUNC_ATTRIBUTE_NUM_REGS, add) ==
-          CUDA_ERROR_INVALID_HANDLE);
-}
-
-TEST_CASE_METHOD(Context,
-                 "legacy, blocking and non-blocking streams order themselves as CUDA says") {
-    CUstream blocking = nullptr, independent = nullptr;
-    SUCCEEDS(cuStreamCreate(&blocking, CU_STREAM_DEFAULT));
-    SUCCEEDS(cuStreamCreate(&independent, CU_STREAM_NON_BLOCKING));
-    CUdeviceptr memory = 0;
-    SUCCEEDS(cuMemAlloc(&memory, 4));
-    Word word;
-    word.hold(blocking);
-    SUCCEEDS(cuMemsetD32(memory, 1, 1));
-    CHECK(cuStreamQuery(CU_STREAM_LEGACY) == CUDA_ERROR_NOT_READY);
-    SUCCEEDS(cuMemsetD32Async(memory, 2, 1, independent));
-    SUCCEEDS(cuStreamSynchronize(independent));
-    CHECK(cuStreamQuery(blocking) == CUDA_ERROR_NOT_READY);
-    word.release();
-    unsigned value = 0;
-    SUCCEEDS(cuMemcpyDtoH(&value, memory, 4));
-    CHECK(value == 1);
-    SUCCEEDS(cuStreamQuery(blocking));
-}
-
 TEST_CASE_METHOD(Context,
                  "a pageable source is consumed, a pageable destination filled, on return") {
     CUstream stream = nullptr;
@@ -408,22 +202,6 @@ TEST_CASE_METHOD(Context,
     unsigned result = 0;
     SUCCEEDS(cuMemcpyDtoHAsync(&result, memory, 4, stream));
     CHECK(result == 11);
-}
-
-TEST_CASE_METHOD(Context, "host functions and callbacks run in stream order") {
-    CUstream stream = nullptr;
-    SUCCEEDS(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
-    std::vector<int> order;
-    SUCCEEDS(cuLaunchHostFunc(
-        stream, [](void* data) { static_cast<std::vector<int>*>(data)->push_back(1); }, &order));
-    SUCCEEDS(cuStreamAddCallback(
-        stream,
-        [](CUstream, CUresult status, void* data) {
-            static_cast<std::vector<int>*>(data)->push_back(status == CUDA_SUCCESS ? 2 : -1);
-        },
-        &order, 0));
-    SUCCEEDS(cuStreamSynchronize(stream));
-    CHECK(order == std::vector<int>{1, 2});
 }
 
 TEST_CASE_METHOD(Context, "pointers know what they point to") {
@@ -459,75 +237,6 @@ TEST_CASE_METHOD(Context, "pointers know what they point to") {
     CHECK(cuMemGetAddressRange(&base, &size, unknown) == CUDA_ERROR_NOT_FOUND);
     SUCCEEDS(cuMemFreeHost(pinned));
     CHECK(cuMemFreeHost(pinned) == CUDA_ERROR_INVALID_VALUE);
-}
-
-TEST_CASE_METHOD(Code, "a module's variables are device memory") {
-    CUdeviceptr address = 0;
-    std::size_t size = 0;
-    SUCCEEDS(cuModuleGetGlobal(&address, &size, module, "counter"));
-    CHECK(size == 4);
-    unsigned value = 0;
-    SUCCEEDS(cuMemcpyDtoH(&value, address, 4));
-    CHECK(value == 5);
-    CHECK(cuModuleGetGlobal(&address, &size, module, "none") == CUDA_ERROR_NOT_FOUND);
-    CUfunction missing = nullptr;
-    CHECK(cuModuleGetFunction(&missing, module, "none") == CUDA_ERROR_NOT_FOUND);
-    CHECK(cuMemFree(address) == CUDA_ERROR_INVALID_VALUE);
-}
-
-TEST_CASE_METHOD(Context, "a library is loaded into a context when it is needed there") {
-    CUlibrary library = nullptr;
-    SUCCEEDS(cuLibraryLoadData(&library, kPtx, nullptr, nullptr, 0, nullptr, nullptr, 0));
-    unsigned count = 0;
-    SUCCEEDS(cuLibraryGetKernelCount(&count, library));
-    CHECK(count == 3);
-    CUkernel kernel = nullptr;
-    SUCCEEDS(cuLibraryGetKernel(&kernel, library, "small"));
-    CHECK(cuLibraryGetKernel(&kernel, library, "none") == CUDA_ERROR_NOT_FOUND);
-    SUCCEEDS(cuLibraryGetKernel(&kernel, library, "small"));
-    SUCCEEDS(cuLaunchKernel(reinterpret_cast<CUfunction>(kernel), 1, 1, 1, 64, 1, 1, 0, nullptr,
-                            nullptr, nullptr));
-    CUfunction function = nullptr;
-    SUCCEEDS(cuKernelGetFunction(&function, kernel));
-    int threads = 0;
-    SUCCEEDS(cuFuncGetAttribute(&threads, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, function));
-    CHECK(threads == 64);
-    SUCCEEDS(cuLibraryUnload(library));
-    CHECK(cuLibraryUnload(library) == CUDA_ERROR_INVALID_HANDLE);
-    CHECK(cuKernelGetFunction(&function, kernel) == CUDA_ERROR_INVALID_HANDLE);
-    CHECK(cuFuncGetAttribute(&threads, CU_FUNC_ATTRIBUTE_NUM_REGS, function) ==
-          CUDA_ERROR_INVALID_HANDLE);
-}
-
-TEST_CASE_METHOD(Context, "images that cannot be loaded say why") {
-    CUmodule module = nullptr;
-    std::array<char, 512> log{};
-    CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
-    void* values[] = {log.data(), reinterpret_cast<void*>(std::uintptr_t{log.size()})};
-    std::string broken = kPtx;
-    broken.replace(broken.find("mad.lo.s32"), 10, "mud.lo.s32");
-    CHECK(cuModuleLoadDataEx(&module, broken.c_str(), 2, options, values) ==
-          CUDA_ERROR_INVALID_PTX);
-    CHECK(std::string(log.data()).find("mud") != std::string::npos);
-    CHECK(std::string(log.data()).find("line ") != std::string::npos);
-    CHECK(reinterpret_cast<std::uintptr_t>(values[1]) == std::strlen(log.data()));
-    CHECK(cuModuleLoadData(&module, "no image") == CUDA_ERROR_INVALID_IMAGE);
-    CHECK(cuModuleLoadData(&module, nullptr) == CUDA_ERROR_INVALID_VALUE);
-    CHECK(cuModuleLoad(&module, "/nonexistent") == CUDA_ERROR_FILE_NOT_FOUND);
-}
-
-TEST_CASE_METHOD(Context, "the end of a context ends waits that nobody would fulfil") {
-    CUcontext other = nullptr;
-    SUCCEEDS(cuCtxCreate(&other, nullptr, 0, 0));
-    CUstream stream = nullptr;
-    SUCCEEDS(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
-    CUdeviceptr memory = 0;
-    SUCCEEDS(cuMemAlloc(&memory, 4));
-    SUCCEEDS(cuMemsetD32(memory, 0, 1));
-    SUCCEEDS(cuCtxSynchronize());
-    SUCCEEDS(cuStreamWaitValue32(stream, memory, 1, CU_STREAM_WAIT_VALUE_EQ));
-    SUCCEEDS(cuCtxDestroy(other));
-    CHECK(cuStreamSynchronize(stream) == CUDA_ERROR_INVALID_HANDLE);
 }
 
 TEST_CASE_METHOD(Context, "the child of a fork has no driver") {

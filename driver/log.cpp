@@ -31,10 +31,15 @@ constexpr std::array kLevelNames{"OFF", "ERROR", "WARN", "INFO", "DEBUG"};
 // and get the number back for a file of its own. So each line checks that it is still our file.
 struct Destination {
     std::atomic<int> descriptor{-1};
+    /// Whoever set CUBAR_LOG named an open descriptor: it is neither checked nor closed.
+    std::atomic<bool> borrowed{false};
     std::atomic<dev_t> device{0};
     std::atomic<ino_t> inode{0};
 
     bool intact(int fd) const noexcept {
+        if (fd >= 0 && borrowed.load(std::memory_order_relaxed)) {
+            return true;
+        }
         struct stat now {};
         return fd >= 0 && fstat(fd, &now) == 0 &&
                now.st_dev == device.load(std::memory_order_relaxed) &&
@@ -55,14 +60,31 @@ LogLevel level_from_environment() noexcept {
     return LogLevel::kWarn;
 }
 
+// The open descriptor that CUBAR_LOG names, or -1.
+int named_descriptor(const char* path) noexcept {
+    if (std::strcmp(path, "stderr") == 0) {
+        return STDERR_FILENO;
+    }
+    if (std::strncmp(path, "fd:", 3) != 0) {
+        return -1;
+    }
+    char* end = nullptr;
+    const long number = std::strtol(path + 3, &end, 10);
+    return end != path + 3 && *end == '\0' && number >= 0 && number <= INT_MAX
+               ? static_cast<int>(number)
+               : -1;
+}
+
 // Opens `path`; a set-user-id program must not be made to write where its caller likes.
 int open_destination() noexcept {
     const char* path = secure_getenv("CUBAR_LOG");
     if (path == nullptr || *path == '\0') {
         return -1;
     }
-    if (std::strcmp(path, "stderr") == 0) {
-        return STDERR_FILENO;
+    const int named = named_descriptor(path);
+    destination.borrowed.store(named >= 0, std::memory_order_relaxed);
+    if (named >= 0) {
+        return named;
     }
     const int fd =
         open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
@@ -80,7 +102,7 @@ int reopen(int stale) noexcept {
     const int fd = open_destination();
     int expected = stale;
     if (!destination.descriptor.compare_exchange_strong(expected, fd, std::memory_order_acq_rel)) {
-        if (fd > STDERR_FILENO) {
+        if (fd >= 0 && !destination.borrowed.load(std::memory_order_relaxed)) {
             close(fd);
         }
         return expected;
@@ -148,7 +170,7 @@ void log_line(LogLevel level, const char* format, ...) noexcept {
     line[length++] = '\n';
 
     int fd = destination.descriptor.load(std::memory_order_acquire);
-    if (fd != STDERR_FILENO && !destination.intact(fd)) {
+    if (!destination.intact(fd)) {
         fd = reopen(fd);
     }
     if (fd >= 0) {
@@ -160,7 +182,7 @@ void log_line(LogLevel level, const char* format, ...) noexcept {
 
 void log_reread_environment() noexcept {
     const int fd = destination.descriptor.exchange(-1, std::memory_order_acq_rel);
-    if (fd > STDERR_FILENO && destination.intact(fd)) {
+    if (!destination.borrowed.load(std::memory_order_relaxed) && destination.intact(fd)) {
         close(fd);
     }
     log_detail::threshold.store(log_detail::kUnread, std::memory_order_release);

@@ -44,7 +44,10 @@ CUresult call_raw(const Caller& caller, Opcode opcode, ContextHandle context, St
         if (error == CUDA_ERROR_DEVICE_UNAVAILABLE) caller.session->lose(error);
         return caller.session->lost() != CUDA_SUCCESS ? caller.session->lost() : error;
     }
-    return static_cast<CUresult>(answer.result);
+    const auto result = static_cast<CUresult>(answer.result);
+    // Any call may be the first that hears of it. What its text needs, a faulted context answers.
+    if (result == CUDA_ERROR_ASSERT) fetch_output(caller);
+    return result;
 }
 
 bool completed(const Caller& caller, const Stream& stream, Position position) {

@@ -39,15 +39,20 @@ inline CUresult enter_session(Caller& caller) {
     return caller.thread != nullptr ? caller.session->lost() : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-/// The same with the current context, and with the errors that earlier work left in it.
-inline CUresult enter(Caller& caller) {
+/// The same with the current context: enough for questions about the context itself, which CUDA
+/// answers after a fault as well.
+inline CUresult find_current(Caller& caller) {
     if (const CUresult error = enter_session(caller); error != CUDA_SUCCESS) return error;
     const ContextHandle current = caller.thread->current();
     caller.context = caller.session->contexts.find(current);
-    if (caller.context == nullptr) {
-        return current ? CUDA_ERROR_CONTEXT_IS_DESTROYED : CUDA_ERROR_INVALID_CONTEXT;
-    }
-    return caller.session->deferred_error(current);
+    if (caller.context != nullptr) return CUDA_SUCCESS;
+    return current ? CUDA_ERROR_CONTEXT_IS_DESTROYED : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+/// The same, and with the errors that earlier work left in the context.
+inline CUresult enter(Caller& caller) {
+    if (const CUresult error = find_current(caller); error != CUDA_SUCCESS) return error;
+    return caller.session->deferred_error(caller.context->handle);
 }
 
 // --- handles that applications pass ---------------------------------------------------------

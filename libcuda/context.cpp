@@ -129,7 +129,7 @@ namespace {
 /// The live context that a value names; null names the current one.
 CUresult context_or_current(CUcontext value, Caller& caller, Context*& out) {
     if (value == nullptr) {
-        CUBAR_TRY(enter(caller));
+        CUBAR_TRY(find_current(caller));
         out = caller.context;
         return CUDA_SUCCESS;
     }
@@ -277,7 +277,7 @@ CUBAR_API cuCtxGetDevice(CUdevice* device) {
 
 CUBAR_API cuCtxGetFlags(unsigned int* flags) {
     Caller caller;
-    CUBAR_TRY(enter(caller));
+    CUBAR_TRY(find_current(caller));
     if (flags == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *flags = caller.context->flags.load(std::memory_order_relaxed);
     return CUDA_SUCCESS;
@@ -315,7 +315,7 @@ CUBAR_API cuCtxGetApiVersion(CUcontext value, unsigned int* version) {
 
 CUBAR_API cuCtxGetStreamPriorityRange(int* least, int* greatest) {
     Caller caller;
-    CUBAR_TRY(enter(caller));
+    CUBAR_TRY(find_current(caller));
     if (least != nullptr) *least = caller.context->least_priority;
     if (greatest != nullptr) *greatest = caller.context->greatest_priority;
     return CUDA_SUCCESS;

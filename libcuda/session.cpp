@@ -9,6 +9,7 @@
 #include <new>
 
 #include "driver/log.h"
+#include "libcuda/output.h"
 
 namespace cubar::guest {
 
@@ -95,11 +96,13 @@ void Session::serve() {
 
 CUresult Session::deferred_error(ContextHandle context, CUresult code) {
     if (channel_->deferred_error_context() != context.bits()) return CUDA_SUCCESS;
-    if (ends_context(code)) return code;
-    // Others are told once, to the first call that comes after.
     const Position position = channel_->deferred_error_position();
-    return reported_.exchange(position, std::memory_order_relaxed) == position ? CUDA_SUCCESS
-                                                                               : code;
+    const bool first = reported_.exchange(position, std::memory_order_relaxed) != position;
+    if (!ends_context(code)) return first ? code : CUDA_SUCCESS;  // others are told once
+    if (first && code == CUDA_ERROR_ASSERT) {
+        fetch_output({.process = Process::get(), .session = this, .thread = this_thread()});
+    }
+    return code;
 }
 
 }  // namespace cubar::guest

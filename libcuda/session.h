@@ -68,7 +68,7 @@ private:
 
     std::unique_ptr<transport::Channel> channel_;
     std::atomic<CUresult> lost_{CUDA_SUCCESS};
-    /// Position of the last error that was reported once and does not stand.
+    /// Position of the last error that was reported for the first time.
     std::atomic<Position> reported_{0};
 };
 

@@ -63,7 +63,7 @@ bool write_all(int fd, std::span<const std::byte> bytes) {
 }
 
 int complain(const std::string& problem) {
-    std::fprintf(stderr, "cubar-worker: %s\n", problem.c_str());
+    complain_to_log(problem);
     return 1;
 }
 
@@ -127,6 +127,7 @@ int refuse(ControlClient& control, SessionError reason, const std::string& probl
 }
 
 int serve(const WorkerArguments& arguments) {
+    keep_log_apart();
     // Loading the driver takes longest: it begins before anybody needs this worker.
     Driver driver;
     auto started = std::async(std::launch::async, [&] { return start_driver(arguments, driver); });

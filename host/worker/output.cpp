@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstring>
 
 #include "cubar/host/dispatch.h"
@@ -9,11 +10,11 @@ namespace cubar::host {
 
 CUresult handle_output(Session& session, const transport::Record&, const wire::output::Request&,
                        std::span<const std::byte>, wire::output::Reply& reply) {
-    session.output().pending();
-    const std::vector<std::byte> text = session.output().take(sizeof reply.text);
-    std::memcpy(reply.text, text.data(), text.size());
-    reply.bytes = static_cast<std::uint32_t>(text.size());
-    reply.left = static_cast<std::uint32_t>(std::min<std::size_t>(session.output().pending(), ~0u));
+    const OutputCapture::Text text = session.output().take(sizeof reply.text);
+    std::memcpy(reply.text, text.bytes.data(), text.bytes.size());
+    reply.bytes = static_cast<std::uint32_t>(text.bytes.size());
+    reply.left = static_cast<std::uint32_t>(std::min<std::size_t>(text.left, ~0u));
+    reply.descriptor = static_cast<std::uint32_t>(text.descriptor);
     return CUDA_SUCCESS;
 }
 

@@ -3,7 +3,7 @@
 """Runs conformance programs on a libcuda.so.1 and prints TAP.
 
 Each program must exit with 0 within the time limit. With a wrapper (cubar-run), it runs twice,
-directly and wrapped, and both runs must agree in exit code and, byte by byte, in stdout.
+directly and wrapped, and both runs must agree in exit code and, byte by byte, in stdout and stderr.
 --control proves that a wrong program, wrapper or library is caught.
 """
 
@@ -59,6 +59,8 @@ def check(program, setup):
         return wrapped.seconds, [f"wrapped run {wrapped.ended()}", *tail(wrapped.stdout), *tail(wrapped.stderr)]
     if wrapped.stdout != direct.stdout:
         return wrapped.seconds, ["outputs differ", *differences(direct.stdout, wrapped.stdout)]
+    if wrapped.stderr != direct.stderr:
+        return wrapped.seconds, ["stderr differs", *differences(direct.stderr, wrapped.stderr)]
     return wrapped.seconds, []
 
 
@@ -82,6 +84,7 @@ done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE)
 sys.stdout.buffer.write(done.stdout[:-2] + bytes([done.stdout[-2] ^ 1]) + done.stdout[-1:])
 sys.exit(done.returncode)
 """
+SAY_MORE = "import subprocess, sys; sys.stderr.write('!'); sys.exit(subprocess.run(sys.argv[1:]).returncode)"
 ALTER_CODE = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode + 1)"
 HANG = "import signal; signal.pause()"
 
@@ -98,6 +101,7 @@ def control(broken, good, setup):
             ("a good program passes", good, setup, True),
             ("a wrong kernel", broken, setup, False),
             ("an altered byte of output", good, through(ALTER_BYTE), False),
+            ("a line on stderr", good, through(SAY_MORE), False),
             ("an altered exit code", good, through(ALTER_CODE), False),
             ("a hang", good, through(HANG, min(setup.limit, 10)), False),
             ("no driver library", good, Setup(empty, setup.cuda_libraries, [], setup.limit), False),

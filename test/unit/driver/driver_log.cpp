@@ -202,3 +202,17 @@ TEST_CASE("a path that cannot be opened turns logging off") {
     CUBAR_LOG(kError, "lost");
     CHECK_FALSE(log_enabled(LogLevel::kError));
 }
+
+TEST_CASE("CUBAR_LOG may name an open descriptor, which stays its owner's") {
+    LogFile file;
+    const int fd = open(file.path().c_str(), O_WRONLY | O_APPEND);
+    REQUIRE(fd > STDERR_FILENO);
+    setenv("CUBAR_LOG", ("fd:" + std::to_string(fd)).c_str(), 1);
+    log_reread_environment();
+    CUBAR_LOG(kError, "to a descriptor");
+    log_reread_environment();
+    REQUIRE(fcntl(fd, F_GETFD) >= 0);
+    REQUIRE(file.lines().size() == 1);
+    REQUIRE(file.lines()[0].find("to a descriptor") != std::string::npos);
+    close(fd);
+}

@@ -38,7 +38,7 @@ TEST_CASE("records of cubar's own") {
     expect<wire::function_parameters>(8 + 4 + 4, 4 + 1000 * 4 + 4);
     expect<wire::function_name>(8 + 4 + 4, 4 + 4000 + 4);
     expect<wire::function_facts>(8, 4 + 4 + 24 * 4 + 24 * 4 + 4 + 4);
-    expect<wire::output>(8, 4 + 4 + 4000);
+    expect<wire::output>(8, 4 + 4 + 4 + 4000 + 4);
 }
 
 TEST_CASE("contexts") {

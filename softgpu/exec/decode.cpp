@@ -99,6 +99,13 @@ void Decoder::decode_one(const Instruction& instruction) {
         case Opcode::kAtom:
         case Opcode::kRed:
             return decode_atomic(instruction);
+        case Opcode::kMma:
+            return decode_mma(instruction);
+        case Opcode::kWmma:
+            return decode_wmma(instruction);
+        case Opcode::kLdmatrix:
+        case Opcode::kStmatrix:
+            return decode_matrix_access(instruction);
         case Opcode::kCvt:
             return decode_cvt(instruction);
         case Opcode::kMov:

@@ -93,6 +93,20 @@ private:
     void decode_cvta(const ptx::Instruction& instruction);
     void decode_isspacep(const ptx::Instruction& instruction);
 
+    // --- decode_matrix.cpp: what warps do with matrices that they hold together ---
+
+    void decode_mma(const ptx::Instruction& instruction);
+    void decode_wmma(const ptx::Instruction& instruction);
+    /// op[0] the address of the FragmentAccess, op[4] address.
+    void decode_fragment_access(const ptx::Instruction& instruction);
+    void decode_matrix_access(const ptx::Instruction& instruction);
+    /// Adds the form to the code and the instruction to it. `key` has types d, a, b, c.
+    void emit_multiplication(const Multiplication& form, const Key& key);
+    /// The slots of a fragment that should have `count` registers of `bits`; `repeats` counts
+    /// further ones that hold the same again.
+    void place_fragment(const ptx::Operand& fragment, unsigned count, unsigned bits,
+                        Slot (&slots)[kMostFragmentRegisters], unsigned repeats = 1);
+
     // --- decode_operands.cpp: where operands lie ---
 
     void lay_out_frame();

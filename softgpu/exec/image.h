@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -11,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "softgpu/exec/matrix.h"
 #include "softgpu/exec/program.h"
 #include "softgpu/exec/warp.h"
 #include "softgpu/ptx/ast.h"
@@ -70,6 +72,8 @@ struct FunctionCode {
     std::vector<Transfer> results;     // `from` is where each result lies
     std::vector<CallSite> call_sites;
     std::vector<std::vector<const Insn*>> branch_tables;
+    std::deque<Multiplication> multiplications;
+    std::deque<FragmentAccess> fragment_accesses;
     bool calls_indirectly = false;
 };
 

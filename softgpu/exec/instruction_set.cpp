@@ -20,7 +20,7 @@ constexpr InstructionSet kAvx512{"avx512", avx512::find_handler};
 
 bool has_avx2() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("bmi2");
+           __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
 }
 
 bool has_avx512() {

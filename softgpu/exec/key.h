@@ -30,6 +30,7 @@ struct Key {
     MoveForm form = MoveForm::kCopy;
     ptx::Special special = ptx::Special::kNone;  // of MoveForm::kSpecial
     uint8_t whole_bits = 0;                      // of MoveForm::kPack and kUnpack
+    bool in_quads = false;                       // mma.m8n8k4 of f16
     uint64_t modifiers[7] = {};
 
     [[gnu::always_inline]] bool has(ptx::Modifier modifier) const {

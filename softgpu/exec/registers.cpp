@@ -71,6 +71,7 @@ void visit_overwritten(const Instruction& instruction, Visit visit) {
     switch (instruction.opcode) {
         case Opcode::kSt:
         case Opcode::kRed:
+        case Opcode::kStmatrix:
         case Opcode::kBra:
         case Opcode::kBrx:
         case Opcode::kCall:

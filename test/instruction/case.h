@@ -27,7 +27,7 @@ enum class Kind : std::uint8_t {
 
 unsigned bits_of(Kind kind);
 
-inline constexpr std::size_t kMaxOperands = 8;
+inline constexpr std::size_t kMaxOperands = 16;
 // One thread's operands or results, each in the low bits of a word.
 using Row = std::array<std::uint64_t, kMaxOperands>;
 using Rows = std::vector<Row>;
@@ -52,6 +52,7 @@ struct Case {
     int needs = 75;         // the compute capability that has the instruction
     unsigned blocks = 4;
     unsigned threads = 256;
+    std::function<void(Rows&)> adjust{};  // makes the random operands fit the case
 };
 
 // Makes a reference of a function on one thread's operands.
@@ -85,5 +86,8 @@ void add_atomic_cases(Cases& cases);
 void add_warp_cases(Cases& cases);
 void add_control_cases(Cases& cases);
 void add_video_cases(Cases& cases);
+void add_mma_cases(Cases& cases);
+void add_wmma_cases(Cases& cases);
+void add_matrix_cases(Cases& cases);
 
 }  // namespace cubar::instruction

@@ -51,7 +51,9 @@ std::string kernel(const Case& one) {
                        "mov.u32 %block, %ctaid.x;\nmov.u32 %size, %ntid.x;\n"
                        "mov.u32 %thread, %tid.x;\n"
                        "mad.lo.u32 %index, %block, %size, %thread;\n"
-                       "mul.wide.u32 %offset, %index, 64;\n"
+                       "mul.wide.u32 %offset, %index, " +
+                       std::to_string(sizeof(Row)) +
+                       ";\n"
                        "add.u64 %in, %in, %offset;\nadd.u64 %out, %out, %offset; }\n";
     for (std::size_t i = 0; i < one.inputs.size(); ++i) {
         const std::string name = "%a" + std::to_string(i);
@@ -158,7 +160,8 @@ bool run_case(Driver& driver, const Case& one, std::uint64_t seed) {
     sequence.generate(mixed.begin(), mixed.end());
     std::mt19937_64 random(seed ^ mixed[0] ^ std::uint64_t{mixed[1]} << 32);
     const std::size_t count = std::size_t{one.blocks} * one.threads;
-    const Rows in = make_inputs(one.inputs, count, random);
+    Rows in = make_inputs(one.inputs, count, random);
+    if (one.adjust) one.adjust(in);
     Rows want(count);
     one.reference(in, want);
     Rows have(count);
@@ -201,6 +204,9 @@ Cases all_cases() {
     add_warp_cases(cases);
     add_control_cases(cases);
     add_video_cases(cases);
+    add_mma_cases(cases);
+    add_wmma_cases(cases);
+    add_matrix_cases(cases);
     return cases;
 }
 

@@ -224,5 +224,9 @@ Handler find_memory(const Key& key);
 Handler find_atomic(const Key& key);
 Handler find_move(const Key& key);
 Handler find_warp(const Key& key);
+Handler find_mma(const Key& key);
+Handler find_mma_quads(const Key& key);
+Handler find_wmma(const Key& key);
+Handler find_ldmatrix(const Key& key);
 
 }  // namespace cubar::softgpu::exec::CUBAR_VARIANT

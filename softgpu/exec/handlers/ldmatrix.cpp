@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// ldmatrix, stmatrix and movmatrix: matrices of 8 by 8 elements of 16 bits, a row of 16 bytes at
+// each address. Lane 4 * g + t holds elements 2 * t and 2 * t + 1 of row (transposed: column) g.
+#include "softgpu/exec/handlers/memory_access.h"
+#include "softgpu/exec/handlers/tile.h"
+
+namespace cubar::softgpu::exec::CUBAR_VARIANT {
+namespace {
+
+constexpr unsigned kRowBytes = 16;
+
+void transpose(const uint16_t* from, uint16_t* to) {
+    for (unsigned row = 0; row < kPiece; ++row) {
+        for (unsigned column = 0; column < kPiece; ++column) {
+            to[column * kPiece + row] = from[row * kPiece + column];
+        }
+    }
+}
+
+// Where the first `count` lanes' rows lie. False after a fault.
+template <ptx::Space kSpace>
+bool resolve_rows(Warp& warp, const Insn* insn, unsigned count, Access& access) {
+    const uint32_t used = kAllLanes >> (kLanes - count);
+    return resolve<kSpace>(warp, insn, used, insn->op[4], kRowBytes, access);
+}
+
+// op[0..count): registers, of one matrix each; op[4]: the address. Generic addresses must be ones
+// of shared memory; any other would be a fault, but reads like memory here.
+template <ptx::Space kSpace, bool kTransposed>
+const Insn* load_matrices(Warp& warp, const Insn* insn, uint32_t mask) {
+    const Insn* next = nullptr;
+    if (!whole_warp(warp, insn, mask, next)) return next;
+    Access access;
+    if (!resolve_rows<kSpace>(warp, insn, insn->count * kPiece, access)) return nullptr;
+    for (unsigned matrix = 0; matrix < insn->count; ++matrix) {
+        alignas(64) uint16_t rows[kPiece * kPiece];
+        alignas(64) uint16_t turned[kPiece * kPiece];
+        for (unsigned row = 0; row < kPiece; ++row) {
+            __builtin_memcpy(rows + row * kPiece, access.at[matrix * kPiece + row], kRowBytes);
+        }
+        if (kTransposed) transpose(rows, turned);
+        store_lanes(lanes<uint32_t>(warp, insn->op[matrix]),
+                    reinterpret_cast<const uint32_t*>(kTransposed ? turned : rows), mask);
+    }
+    return insn + 1;
+}
+
+template <ptx::Space kSpace, bool kTransposed>
+const Insn* store_matrices(Warp& warp, const Insn* insn, uint32_t mask) {
+    const Insn* next = nullptr;
+    if (!whole_warp(warp, insn, mask, next)) return next;
+    Access access;
+    if (!resolve_rows<kSpace>(warp, insn, insn->count * kPiece, access)) return nullptr;
+    for (unsigned matrix = 0; matrix < insn->count; ++matrix) {
+        alignas(64) uint16_t turned[kPiece * kPiece];
+        const auto* rows =
+            reinterpret_cast<const uint16_t*>(lanes<uint32_t>(warp, insn->op[matrix]));
+        if (kTransposed) {
+            transpose(rows, turned);
+            rows = turned;
+        }
+        for (unsigned row = 0; row < kPiece; ++row) {
+            __builtin_memcpy(access.at[matrix * kPiece + row], rows + row * kPiece, kRowBytes);
+        }
+    }
+    return insn + 1;
+}
+
+const Insn* transpose_matrix(Warp& warp, const Insn* insn, uint32_t mask) {
+    const Insn* next = nullptr;
+    if (!whole_warp(warp, insn, mask, next)) return next;
+    alignas(64) uint16_t turned[kPiece * kPiece];
+    transpose(reinterpret_cast<const uint16_t*>(lanes<uint32_t>(warp, insn->op[1])), turned);
+    store_lanes(lanes<uint32_t>(warp, insn->op[0]), reinterpret_cast<const uint32_t*>(turned),
+                mask);
+    return insn + 1;
+}
+
+template <bool kTransposed>
+Handler find_access(const Key& key) {
+    const bool load = key.opcode == Opcode::kLdmatrix;
+    if (key.space == ptx::Space::kShared) {
+        return load ? load_matrices<ptx::Space::kShared, kTransposed>
+                    : store_matrices<ptx::Space::kShared, kTransposed>;
+    }
+    return load ? load_matrices<ptx::Space::kGeneric, kTransposed>
+                : store_matrices<ptx::Space::kGeneric, kTransposed>;
+}
+
+}  // namespace
+
+Handler find_ldmatrix(const Key& key) {
+    switch (key.opcode) {
+        case Opcode::kMovmatrix:
+            return transpose_matrix;
+        case Opcode::kLdmatrix:
+        case Opcode::kStmatrix:
+            if (key.type[0] != Type::kB16) return nullptr;
+            return key.has(Modifier::kTrans) ? find_access<true>(key) : find_access<false>(key);
+        default:
+            return nullptr;
+    }
+}
+
+}  // namespace cubar::softgpu::exec::CUBAR_VARIANT

@@ -147,6 +147,16 @@ void Guest::keep_in(DescriptorStore& store) {
     for (std::size_t i = 0; i < doorbells_.size(); ++i) {
         keep(doorbell_name(i), doorbells_[i].get());
     }
+    // Of what the guest had asked while nobody was there, workers may run by now.
+    for (std::uint32_t number = 0; number < channels_.size(); ++number) {
+        if (channels_[number].worker) {
+            keep_worker(number);
+        }
+    }
+}
+
+void Guest::keep_worker(std::uint32_t number) {
+    store_->keep(config_.name + "/" + kept_worker_name(number), channels_[number].worker->pidfd());
 }
 
 void Guest::drop_from_store() {

@@ -68,6 +68,7 @@ private:
     };
 
     void watch_doorbell();
+    void keep_worker(std::uint32_t number);
     void on_doorbell();
     void look_at(std::uint32_t number);
     void on_boot_id(const std::array<std::uint64_t, 2>& boot_id, std::uint32_t except);

@@ -136,7 +136,7 @@ void Guest::start_session(std::uint32_t number, const transport::ClaimSeen& clai
     spdlog::info("{}: process {} has channel {}, worker {}", session_name(number), claim.pid,
                  number, channel.worker->pid());
     if (store_ != nullptr) {
-        store_->keep(config_.name + "/" + kept_worker_name(number), channel.worker->pidfd());
+        keep_worker(number);
     }
     const MemoryPlan& plan = memory_.plan();
     channel.worker->assign({.channel = number,

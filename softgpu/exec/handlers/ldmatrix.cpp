@@ -9,12 +9,20 @@ namespace {
 
 constexpr unsigned kRowBytes = 16;
 
+// Interleaves the upper with the lower half of the rows, which halves the distance of neighbours in
+// a column; three times over, columns are rows.
 void transpose(const uint16_t* from, uint16_t* to) {
-    for (unsigned row = 0; row < kPiece; ++row) {
-        for (unsigned column = 0; column < kPiece; ++column) {
-            to[column * kPiece + row] = from[row * kPiece + column];
+    __m128i rows[kPiece];
+    __m128i next[kPiece];
+    __builtin_memcpy(rows, from, sizeof(rows));
+    for (unsigned time = 0; time < 3; ++time) {
+        for (unsigned row = 0; row < kPiece / 2; ++row) {
+            next[2 * row] = _mm_unpacklo_epi16(rows[row], rows[row + kPiece / 2]);
+            next[2 * row + 1] = _mm_unpackhi_epi16(rows[row], rows[row + kPiece / 2]);
         }
+        __builtin_memcpy(rows, next, sizeof(rows));
     }
+    __builtin_memcpy(to, rows, sizeof(rows));
 }
 
 // Where the first `count` lanes' rows lie. False after a fault.

@@ -83,6 +83,23 @@ void columns_to_floats(const Multiplication& form, const Operands& operands, Fac
     }
 }
 
+// The words of a line, each of which holds two elements of bf16.
+template <>
+void rows_to_floats<Bf16>(const Multiplication& form, const Operands& operands, Factors& factors) {
+    const __m128i upper = _mm_set1_epi32(int(0xffff0000));
+    for (unsigned row = 0; row < form.row_pieces * kPiece; ++row) {
+        for (unsigned word = 0; word < form.depth_pieces * kWordsOfPiece; word += kWordsOfPiece) {
+            const __m128i words =
+                _mm_load_si128(reinterpret_cast<const __m128i*>(&operands.a[row][word]));
+            const __m128i even = _mm_slli_epi32(words, 16);
+            const __m128i odd = _mm_and_si128(words, upper);
+            auto* const to = reinterpret_cast<__m128i*>(&factors.a[row][word * 2]);
+            to[0] = _mm_unpacklo_epi32(even, odd);
+            to[1] = _mm_unpackhi_epi32(even, odd);
+        }
+    }
+}
+
 #ifdef __F16C__
 template <>
 void rows_to_floats<F16>(const Multiplication& form, const Operands& operands, Factors& factors) {
@@ -113,13 +130,16 @@ void columns_to_floats<F16>(const Multiplication& form, const Operands& operands
 }
 #endif
 
-// sums += a * b, for 8 rows by 8 columns.
+// sums += a * b, for 8 rows by 8 columns. All NaNs become the one that arithmetic gives.
 void multiply_piece(const Factors& factors, unsigned row, unsigned column, unsigned depth,
                     Sums& sums) {
 #ifdef __FMA__
     __m256 sum[kPiece];
     for (unsigned line = 0; line < kPiece; ++line) {
-        sum[line] = _mm256_load_ps(reinterpret_cast<float*>(&sums.at[row + line][column]));
+        // In halves, as they were stored: what was stored in parts cannot be forwarded as a whole.
+        const auto* from = reinterpret_cast<const float*>(&sums.at[row + line][column]);
+        sum[line] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_load_ps(from)),
+                                         _mm_load_ps(from + 4), 1);
     }
     for (unsigned k = 0; k < depth; ++k) {
         const __m256 b = _mm256_load_ps(&factors.b[k][column]);
@@ -129,10 +149,18 @@ void multiply_piece(const Factors& factors, unsigned row, unsigned column, unsig
                 _mm256_fmadd_ps(_mm256_broadcast_ss(&factors.a[row + line][k]), b, sum[line]);
         }
     }
+    const __m256 nan = _mm256_castsi256_ps(_mm256_set1_epi32(int(kNan32)));
     for (unsigned line = 0; line < kPiece; ++line) {
-        _mm256_store_ps(reinterpret_cast<float*>(&sums.at[row + line][column]), sum[line]);
+        const __m256 is_nan = _mm256_cmp_ps(sum[line], sum[line], _CMP_UNORD_Q);
+        _mm256_store_ps(reinterpret_cast<float*>(&sums.at[row + line][column]),
+                        _mm256_blendv_ps(sum[line], nan, is_nan));
     }
 #else
+    const __m128 nan = _mm_castsi128_ps(_mm_set1_epi32(int(kNan32)));
+    const auto store = [&](float* to, __m128 sum) {
+        const __m128 is_nan = _mm_cmpunord_ps(sum, sum);
+        _mm_store_ps(to, _mm_or_ps(_mm_and_ps(is_nan, nan), _mm_andnot_ps(is_nan, sum)));
+    };
     for (unsigned line = 0; line < kPiece; ++line) {
         auto* const to = reinterpret_cast<float*>(&sums.at[row + line][column]);
         __m128 low = _mm_load_ps(to);
@@ -142,8 +170,8 @@ void multiply_piece(const Factors& factors, unsigned row, unsigned column, unsig
             low = _mm_add_ps(low, _mm_mul_ps(a, _mm_load_ps(&factors.b[k][column])));
             high = _mm_add_ps(high, _mm_mul_ps(a, _mm_load_ps(&factors.b[k][column + 4])));
         }
-        _mm_store_ps(to, low);
-        _mm_store_ps(to + 4, high);
+        store(to, low);
+        store(to + 4, high);
     }
 #endif
 }
@@ -172,23 +200,16 @@ void write_halves(const Warp& warp, const Multiplication& form, uint32_t mask, c
     });
 }
 
-// All NaNs are the one that arithmetic gives; .satfinite (of wmma) makes them zeros and infinities
-// the largest numbers.
-void finish_floats(const Multiplication& form, Sums& sums) {
+// .satfinite of wmma: infinities become the largest numbers and NaNs zeros.
+void make_finite(const Multiplication& form, Sums& sums) {
     const float largest = form.d_half ? 65504.0f : 0x1.fffffep127f;
     each_piece(form, [&](unsigned, unsigned row, unsigned column) {
         for (unsigned line = 0; line < kPiece; ++line) {
             auto* const at = reinterpret_cast<float*>(&sums.at[row + line][column]);
-            if (form.saturate) {
-                for (unsigned k = 0; k < kPiece; ++k) {
-                    const float low = at[k] > -largest ? at[k] : -largest;
-                    const float high = low < largest ? low : largest;
-                    at[k] = at[k] != at[k] ? 0.0f : high;
-                }
-            } else {
-                for (unsigned k = 0; k < kPiece; ++k) {
-                    at[k] = at[k] != at[k] ? as_float(kNan32) : at[k];
-                }
+            for (unsigned k = 0; k < kPiece; ++k) {
+                const float low = at[k] > -largest ? at[k] : -largest;
+                const float high = low < largest ? low : largest;
+                at[k] = at[k] != at[k] ? 0.0f : high;
             }
         }
     });
@@ -210,7 +231,7 @@ const Insn* multiply_floats(Warp& warp, const Insn* insn, uint32_t mask) {
     each_piece(form, [&](unsigned, unsigned row, unsigned column) {
         multiply_piece(factors, row, column, depth, sums);
     });
-    finish_floats(form, sums);
+    if (form.saturate) make_finite(form, sums);
     form.d_half ? write_halves(warp, form, mask, sums) : write_sums(warp, form, mask, sums);
     return insn + 1;
 }
@@ -225,18 +246,14 @@ struct Pairs {
     alignas(64) uint32_t b[kMostPairs][kMostColumns];
 };
 
-// The element of kBits at each position `part` of the halves of a word.
+// The elements of kBits at position `part` of the halves of four words, extended to 16 bits.
 template <unsigned kBits, bool kSigned>
-uint32_t pair_of(uint32_t word, unsigned part) {
-    const unsigned up = 16 - kBits * (part + 1);
-    const auto low = uint16_t(uint16_t(word) << up);
-    const auto high = uint16_t(uint16_t(word >> 16) << up);
-    constexpr unsigned kDown = 16 - kBits;
-    if constexpr (kSigned) {
-        return uint16_t(int16_t(low) >> kDown) | uint32_t(uint16_t(int16_t(high) >> kDown)) << 16;
-    } else {
-        return uint32_t(low >> kDown) | uint32_t(high >> kDown) << 16;
-    }
+void extend_part(const uint32_t* from, unsigned part, uint32_t* to) {
+    const __m128i words = _mm_load_si128(reinterpret_cast<const __m128i*>(from));
+    const __m128i top = _mm_sll_epi16(words, _mm_cvtsi32_si128(int(16 - kBits * (part + 1))));
+    constexpr int kDown = 16 - kBits;
+    _mm_store_si128(reinterpret_cast<__m128i*>(to),
+                    kSigned ? _mm_srai_epi16(top, kDown) : _mm_srli_epi16(top, kDown));
 }
 
 template <unsigned kBits, bool kSigned>
@@ -244,12 +261,10 @@ void pair_rows(const Multiplication& form, const Operands& operands, Pairs& pair
     constexpr unsigned kParts = 16 / kBits;
     for (unsigned row = 0; row < form.row_pieces * kPiece; ++row) {
         for (unsigned piece = 0; piece < form.depth_pieces; ++piece) {
+            const uint32_t* from = &operands.a[row][piece * kWordsOfPiece];
             for (unsigned part = 0; part < kParts; ++part) {
-                for (unsigned word = 0; word < kWordsOfPiece; ++word) {
-                    pairs.a[row][(piece * kParts + part) * kWordsOfPiece + word] =
-                        pair_of<kBits, kSigned>(operands.a[row][piece * kWordsOfPiece + word],
-                                                part);
-                }
+                extend_part<kBits, kSigned>(from, part,
+                                            &pairs.a[row][(piece * kParts + part) * kWordsOfPiece]);
             }
         }
     }
@@ -258,14 +273,13 @@ void pair_rows(const Multiplication& form, const Operands& operands, Pairs& pair
 template <unsigned kBits, bool kSigned>
 void pair_columns(const Multiplication& form, const Operands& operands, Pairs& pairs) {
     constexpr unsigned kParts = 16 / kBits;
-    for (unsigned piece = 0; piece < form.depth_pieces; ++piece) {
+    for (unsigned word = 0; word < form.depth_pieces * kWordsOfPiece; ++word) {
+        const unsigned piece = word / kWordsOfPiece;
         for (unsigned part = 0; part < kParts; ++part) {
-            for (unsigned word = 0; word < kWordsOfPiece; ++word) {
-                uint32_t* const to = pairs.b[(piece * kParts + part) * kWordsOfPiece + word];
-                const uint32_t* from = operands.b[piece * kWordsOfPiece + word];
-                for (unsigned column = 0; column < form.column_pieces * kPiece; ++column) {
-                    to[column] = pair_of<kBits, kSigned>(from[column], part);
-                }
+            uint32_t* const to =
+                pairs.b[(piece * kParts + part) * kWordsOfPiece + word % kWordsOfPiece];
+            for (unsigned column = 0; column < form.column_pieces * kPiece; column += 4) {
+                extend_part<kBits, kSigned>(&operands.b[word][column], part, to + column);
             }
         }
     }

@@ -12,17 +12,25 @@ constexpr unsigned kRowBytes = 16;
 // Interleaves the upper with the lower half of the rows, which halves the distance of neighbours in
 // a column; three times over, columns are rows.
 void transpose(const uint16_t* from, uint16_t* to) {
-    __m128i rows[kPiece];
-    __m128i next[kPiece];
-    __builtin_memcpy(rows, from, sizeof(rows));
-    for (unsigned time = 0; time < 3; ++time) {
-        for (unsigned row = 0; row < kPiece / 2; ++row) {
-            next[2 * row] = _mm_unpacklo_epi16(rows[row], rows[row + kPiece / 2]);
-            next[2 * row + 1] = _mm_unpackhi_epi16(rows[row], rows[row + kPiece / 2]);
-        }
-        __builtin_memcpy(rows, next, sizeof(rows));
+    __m128i rows[2][kPiece];
+#pragma GCC unroll 8
+    for (unsigned row = 0; row < kPiece; ++row) {
+        rows[0][row] = _mm_load_si128(reinterpret_cast<const __m128i*>(from) + row);
     }
-    __builtin_memcpy(to, rows, sizeof(rows));
+#pragma GCC unroll 3
+    for (unsigned time = 0; time < 3; ++time) {
+        const __m128i* const before = rows[time % 2];
+        __m128i* const after = rows[(time + 1) % 2];
+#pragma GCC unroll 4
+        for (unsigned row = 0; row < kPiece / 2; ++row) {
+            after[2 * row] = _mm_unpacklo_epi16(before[row], before[row + kPiece / 2]);
+            after[2 * row + 1] = _mm_unpackhi_epi16(before[row], before[row + kPiece / 2]);
+        }
+    }
+#pragma GCC unroll 8
+    for (unsigned row = 0; row < kPiece; ++row) {
+        _mm_store_si128(reinterpret_cast<__m128i*>(to) + row, rows[1][row]);
+    }
 }
 
 // Where the first `count` lanes' rows lie. False after a fault.

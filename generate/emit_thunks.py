@@ -9,7 +9,7 @@ it are written here.
 from __future__ import annotations
 
 from model import Api, Call
-from text import CUDA, EXPORT, HEAD, declaration, parameter_list
+from text import CUDA, EXPORT, HEAD, parameter_list
 
 
 def guest_thunks(api: Api) -> str:
@@ -49,19 +49,35 @@ def _ptds(call: Call, namespace: str) -> str:
                                (call.name + '_ptds', 'CU_STREAM_PER_THREAD'))) + '\n'
 
 
+# Structures that name the stream of a call, and the field that does.
+_STREAM_IN = {
+    'CUlaunchConfig': 'hStream',
+    'CUDA_GRAPH_INSTANTIATE_PARAMS': 'hUploadStream',
+}
+
+
 def _ptsz(call: Call) -> str:
     head = f'{EXPORT} {call.name}_ptsz({parameter_list(call)}) {{\n'
     if any(p.is_stream for p in call.parameters):
         arguments = ', '.join(f'own_default({p.name})' if p.is_stream else p.name
                               for p in call.parameters)
         return head + f'    return {call.name}({arguments});\n}}\n'
-    # The stream stands in a structure of the caller's, which is copied.
-    config = call.parameters[0]
-    if config.pointee != 'CUlaunchConfig':
-        raise ValueError(f'{call.where}: {declaration(config)} is not known to hold a stream')
-    rest = ''.join(', ' + p.name for p in call.parameters[1:])
-    return (head +
-            f'    if ({config.name} == nullptr) return {call.name}({config.name}{rest});\n'
-            f'    CUlaunchConfig own = *{config.name};\n'
-            f'    own.hStream = own_default(own.hStream);\n'
-            f'    return {call.name}(&own{rest});\n}}\n')
+    # The stream stands in a structure of the caller's, which is copied, and back where it is not
+    # const, since then the function writes answers into it.
+    config = next((p for p in call.parameters if p.pointee in _STREAM_IN), None)
+    if config is None:
+        raise ValueError(f'{call.where}: {call.name} is not known to take a stream')
+    stream = _STREAM_IN[config.pointee]
+    plain = ', '.join(p.name for p in call.parameters)
+    copied = ', '.join('&own' if p is config else p.name for p in call.parameters)
+    lines = [f'if ({config.name} == nullptr) return {call.name}({plain});',
+             f'{config.pointee} own = *{config.name};',
+             f'own.{stream} = own_default(own.{stream});']
+    if config.c_type.startswith('const'):
+        lines.append(f'return {call.name}({copied});')
+    else:
+        lines += [f'const CUresult result = {call.name}({copied});',
+                  f'own.{stream} = {config.name}->{stream};',
+                  f'*{config.name} = own;',
+                  'return result;']
+    return head + ''.join(f'    {line}\n' for line in lines) + '}\n'

@@ -14,6 +14,10 @@ HANDLES = {
     'library': ('CUlibrary', 'LibraryHandle'),
     'kernel': ('CUkernel', 'KernelHandle'),
     'function': ('CUfunction', 'FunctionHandle'),
+    'graph': ('CUgraph', 'GraphHandle'),
+    'graph_node': ('CUgraphNode', 'GraphNodeHandle'),
+    'graph_exec': ('CUgraphExec', 'GraphExecHandle'),
+    'user_object': ('CUuserObject', 'UserObjectHandle'),
 }
 HANDLE_OF_C = {c: word for word, (c, _) in HANDLES.items()}
 

@@ -88,6 +88,11 @@ CUresult synchronize_on_host(const Caller& caller, Stream& stream) {
 
 CUresult pace_slowly(const Caller& caller, Stream& stream) {
     stream.posted.store(0, std::memory_order_relaxed);
+    if (caller.session->captures.any()) {
+        CUBAR_TRY(caller.session->captures.check_work(*caller.session, stream));
+        // What is captured does not run, and nobody can wait for it.
+        if (is_capturing(stream)) return CUDA_SUCCESS;
+    }
     const Position before = stream.paced_at.exchange(stream.last.load(std::memory_order_relaxed),
                                                      std::memory_order_relaxed);
     return wait_for(caller, stream, before);
@@ -135,6 +140,21 @@ CUresult handle_of(CUfunction value, FunctionHandle& out) {
                            ? caller.session->kernels.find(KernelHandle(handle.bits())) != nullptr
                            : caller.session->functions.find(out) != nullptr;
     return found ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+CUresult handle_of(CUgraphNode value, GraphNodeHandle& out) {
+    out = GraphNodeHandle(bits_of(value));
+    return out.kind() == Kind::kGraphNode ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+CUresult handle_of(CUgraph value, GraphHandle& out) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    return live(caller.session->graphs, value, out, CUDA_ERROR_INVALID_VALUE);
+}
+CUresult handle_of(CUgraphExec value, GraphExecHandle& out) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
+    return live(caller.session->graph_execs, value, out, CUDA_ERROR_INVALID_VALUE);
 }
 
 CUresult device_of(CUdevice device, std::int32_t& out) {

@@ -4,8 +4,10 @@
 #include <cstdlib>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "libcuda/arena.h"
+#include "libcuda/capture_rules.h"
 #include "libcuda/output.h"
 #include "libcuda/pinned.h"
 
@@ -82,6 +84,30 @@ void clear_storage(const Session& session, ContextHandle handle) {
     }
 }
 
+namespace {
+
+/// Waiting for the whole context would spoil a capture in it: waits for each stream that takes part
+/// in none.
+CUresult synchronize_streams(const Caller& caller, Context& context) {
+    std::vector<StreamHandle> waited;
+    caller.session->streams.for_each([&](StreamHandle handle, const Stream& stream) {
+        if (stream.context == context.handle && !is_capturing(stream)) waited.push_back(handle);
+    });
+    for (const StreamHandle handle : waited) {
+        Stream* stream = caller.session->streams.find(handle);
+        if (stream != nullptr) CUBAR_TRY(synchronize_on_host(caller, *stream));
+    }
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    std::uint64_t id = 0;
+    Session& session = *caller.session;
+    if (session.captures.ask(session, context.legacy, status, id) == CUDA_SUCCESS) {
+        return synchronize_on_host(caller, context.legacy);
+    }
+    return caller.session->deferred_error(context.handle);
+}
+
+}  // namespace
+
 CUresult synchronize_context(const Caller& caller, Context& context) {
     bool idle = true;
     const auto look = [&](const Stream& stream) {
@@ -96,7 +122,7 @@ CUresult synchronize_context(const Caller& caller, Context& context) {
     look(context.legacy);
     caller.session->streams.for_each([&](StreamHandle, const Stream& stream) { look(stream); });
     if (idle) return caller.session->deferred_error(context.handle);
-
+    if (caller.session->captures.any()) return synchronize_streams(caller, context);
     return synchronize_on_host(caller, context);
 }
 
@@ -325,6 +351,7 @@ CUBAR_API cuCtxSynchronize_v2(CUcontext value) {
     Caller caller;
     Context* context = nullptr;
     CUBAR_TRY(context_or_current(value, caller, context));
+    CUBAR_TRY(forbid_wait(caller, context->handle));
     return synchronize_context(caller, *context);
 }
 

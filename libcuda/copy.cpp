@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "libcuda/graph_copy.h"
 #include "transport/bulk_copy.h"
 
 namespace cubar::guest {
@@ -93,6 +94,7 @@ CUresult inline_in(const Caller& caller, Stream& stream, std::uint64_t target,
 CUresult copy_bytes(const Caller& caller, Stream& stream, const CopyEnd& target,
                     const CopyEnd& source, std::size_t bytes, Promise promise) {
     if (bytes == 0) return CUDA_SUCCESS;
+    if (is_capturing(stream)) return capture_bytes(caller, stream, target, source, bytes, promise);
     if (target.reach == Reach::kGpu && source.reach == Reach::kGpu) {
         wire::cuMemcpyAsync::Request request{};
         request.dst = target.address;

@@ -94,4 +94,7 @@ struct CopyBox {
 };
 CUresult copy_box(const Caller& caller, Stream& stream, const CopyBox& box, Promise promise);
 
+/// The request for a box whose ends the GPU reaches.
+wire::copy_3d::Request on_gpu(const CopyBox& box);
+
 }  // namespace cubar::guest

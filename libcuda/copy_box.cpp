@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "libcuda/copy.h"
+#include "libcuda/graph_copy.h"
 #include "transport/bulk_copy.h"
 
 namespace cubar::guest {
@@ -44,6 +45,8 @@ std::uint64_t source_of(const CopyBox& box, std::uint64_t slice, std::uint64_t r
     return box.source.address + slice * box.source_slice + row * box.source_pitch;
 }
 
+}  // namespace
+
 wire::copy_3d::Request on_gpu(const CopyBox& box) {
     wire::copy_3d::Request request{};
     request.destination = box.target.address;
@@ -58,6 +61,8 @@ wire::copy_3d::Request on_gpu(const CopyBox& box) {
     request.fence = kNoFence;
     return request;
 }
+
+namespace {
 
 wire::copy_3d::Request batch_in(const CopyBox& box, const Batch& batch, std::uint64_t offset) {
     wire::copy_3d::Request request = on_gpu(box);
@@ -144,6 +149,7 @@ CUresult copy_rows(const Caller& caller, Stream& stream, const CopyBox& box, Pro
 }  // namespace
 
 CUresult copy_box(const Caller& caller, Stream& stream, const CopyBox& box, Promise promise) {
+    if (is_capturing(stream)) return capture_box(caller, stream, box, promise);
     const bool to_gpu = box.target.reach == Reach::kGpu;
     const bool from_gpu = box.source.reach == Reach::kGpu;
     if (to_gpu && from_gpu) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcuda/call.h"
+#include "libcuda/capture_rules.h"
 #include "libcuda/output.h"
 
 using namespace cubar::guest;
@@ -48,6 +49,7 @@ CUBAR_API cuEventCreate(CUevent* out, unsigned int flags) {
         event.flags = flags;
         event.stream.store({}, std::memory_order_relaxed);
         event.position.store(0, std::memory_order_relaxed);
+        event.capture.store(0, std::memory_order_relaxed);
     });
     if (!mirrored) return CUDA_ERROR_OUT_OF_MEMORY;
     *out = pointer_to<CUevent>(reply.phEvent);
@@ -63,12 +65,16 @@ CUBAR_API cuEventRecordWithFlags(CUevent value, CUstream stream_value, unsigned 
     if ((flags & ~static_cast<unsigned>(CU_EVENT_RECORD_EXTERNAL)) != 0) {
         return CUDA_ERROR_INVALID_VALUE;
     }
+    if (is_capturing(*stream)) {
+        return capture_record(asked.caller, *stream, asked.handle, *asked.event, flags);
+    }
     wire::cuEventRecordWithFlags::Request request{};
     request.hEvent = asked.handle;
     request.flags = flags;
     cubar::Position position = 0;
     CUBAR_TRY(post<wire::cuEventRecordWithFlags>(asked.caller, *stream, request, {}, &position));
     asked.event->stream.store(stream->handle, std::memory_order_relaxed);
+    asked.event->capture.store(0, std::memory_order_relaxed);
     // Pairs with the acquire loads of those who ask about the event.
     asked.event->position.store(position, std::memory_order_release);
     return CUDA_SUCCESS;
@@ -81,6 +87,7 @@ CUBAR_API cuEventRecord(CUevent event, CUstream stream) {
 CUBAR_API cuEventQuery(CUevent value) {
     Asked asked;
     CUBAR_TRY(ask(value, asked));
+    CUBAR_TRY(forbid_wait(asked.caller, *asked.event));
     const cubar::Position position = asked.event->position.load(std::memory_order_acquire);
     if (position == 0) return CUDA_SUCCESS;
     Stream* stream = recorded_in(asked);
@@ -97,6 +104,7 @@ CUBAR_API cuEventQuery(CUevent value) {
 CUBAR_API cuEventSynchronize(CUevent value) {
     Asked asked;
     CUBAR_TRY(ask(value, asked));
+    CUBAR_TRY(forbid_wait(asked.caller, *asked.event));
     const cubar::Position position = asked.event->position.load(std::memory_order_acquire);
     if (position == 0) return CUDA_SUCCESS;
     Stream* stream = recorded_in(asked);

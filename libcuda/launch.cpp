@@ -2,6 +2,7 @@
 // Launches: one record each, built in the ring, with CUDA's synchronous errors found here.
 #include "libcuda/launch.h"
 
+#include "libcuda/capture_rules.h"
 #include "libcuda/kernel.h"
 
 namespace cubar::guest {
@@ -132,8 +133,8 @@ inline bool write_parameters(const KernelFacts& kernel, const Arguments& argumen
 
 CUresult after_launch(const Caller& caller, Stream& stream, const KernelFacts& kernel) {
     if (kernel.prints) [[unlikely]]
-        stream.prints.store(true, std::memory_order_relaxed);
-    if (caller.process->launches_block()) [[unlikely]] {
+        note_printing(Caller(caller), stream);
+    if (caller.process->launches_block() && !is_capturing(stream)) [[unlikely]] {
         return synchronize_on_host(Caller(caller), stream);
     }
     return CUDA_SUCCESS;

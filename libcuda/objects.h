@@ -12,6 +12,7 @@
 #include "cubar/layout.h"
 #include "cubar/record.h"
 #include "driver/context_storage.h"
+#include "libcuda/graph_resources.h"
 #include "libcuda/kernel_facts.h"
 
 namespace cubar::guest {
@@ -40,6 +41,9 @@ struct Stream {
     std::atomic<std::uint32_t> posted{0};
     std::atomic<Position> paced_at{0};
 
+    /// Number of the capture that it takes part in (libcuda/capture.h); 0: none.
+    std::atomic<std::uint64_t> capture{0};
+
     bool blocking() const { return (flags & CU_STREAM_NON_BLOCKING) == 0; }
 
     void reset(StreamHandle new_handle, ContextHandle in_context, std::uint32_t new_flags,
@@ -55,11 +59,14 @@ struct Stream {
         prints.store(false, std::memory_order_relaxed);
         posted.store(0, std::memory_order_relaxed);
         paced_at.store(0, std::memory_order_relaxed);
+        capture.store(0, std::memory_order_relaxed);
     }
 };
 
 /// Unfinished operations of one stream after which a caller waits: half of this at a time.
 inline constexpr std::uint32_t kMaxUnfinished = 512;
+/// In place of the count of posted operations: the next one must ask whether it is allowed.
+inline constexpr std::uint32_t kLookFirst = 0x4000'0000;
 
 struct Context {
     ContextHandle handle;
@@ -78,6 +85,10 @@ struct Context {
     std::atomic<std::uint32_t> blocking_streams{0};
 };
 
+/// In place of a stream of which a fence could tell: only the host knows when the event was
+/// recorded, because a graph does it.
+inline constexpr StreamHandle kRecordedByGraph(std::uint64_t{1});
+
 struct Event {
     ContextHandle context;
     std::uint32_t flags = 0;
@@ -85,6 +96,8 @@ struct Event {
     /// never. The stream is written first, the position last.
     std::atomic<StreamHandle> stream{};
     std::atomic<Position> position{0};
+    /// Number of the capture that it was recorded in last, which may have ended; 0: in none.
+    std::atomic<std::uint64_t> capture{0};
 };
 
 struct Module {
@@ -115,5 +128,7 @@ using ModuleTable = HandleTable<Kind::kModule, Module>;
 using LibraryTable = HandleTable<Kind::kLibrary, Library>;
 using KernelTable = HandleTable<Kind::kKernel, Kernel>;
 using FunctionTable = HandleTable<Kind::kFunction, Function>;
+using GraphTable = HandleTable<Kind::kGraph, Graph>;
+using GraphExecTable = HandleTable<Kind::kGraphExec, GraphExec>;
 
 }  // namespace cubar::guest

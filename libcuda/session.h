@@ -10,6 +10,7 @@
 
 #include "cubar/sticky.h"
 #include "libcuda/address_map.h"
+#include "libcuda/capture.h"
 #include "libcuda/kernel_facts.h"
 #include "libcuda/objects.h"
 #include "libcuda/occupancy_cache.h"
@@ -37,6 +38,11 @@ public:
     LibraryTable libraries;
     KernelTable kernels;
     FunctionTable functions;
+    GraphTable graphs;
+    GraphExecTable graph_execs;
+    Captures captures;
+    /// Held while a graph with stand-ins is launched (libcuda/graph_copy.h).
+    std::mutex stand_in_mutex;
 
     AddressMap addresses;
     AddressReservations reservations;

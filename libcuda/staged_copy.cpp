@@ -37,10 +37,18 @@ CUresult StagedCopy::free_chunk(std::size_t number, StagingChunk*& out) {
 CUresult StagedCopy::await(StagingChunk& chunk) {
     if (chunk.busy_until == 0) return CUDA_SUCCESS;
     const transport::Channel& channel = caller_.channel();
-    const bool reached =
-        channel.reached(chunk.fence, chunk.busy_until) ||
-        channel.wait_fence(chunk.fence, chunk.busy_until, transport::now() + kChunkPatience) ==
-            transport::Error::kNone;
+    const auto wait = [&] {
+        return channel.wait_fence(chunk.fence, chunk.busy_until, transport::now() + kChunkPatience);
+    };
+    bool reached =
+        channel.reached(chunk.fence, chunk.busy_until) || wait() == transport::Error::kNone;
+    // Waiting for the whole context would spoil a capture, so then only a fault ends the patience.
+    while (!reached && caller_.session->captures.any() &&
+           !ends_context(static_cast<CUresult>(channel.deferred_error()))) {
+        const transport::Error error = wait();
+        if (error != transport::Error::kNone && error != transport::Error::kTimedOut) break;
+        reached = error == transport::Error::kNone;
+    }
     chunk.busy_until = 0;
     if (reached) return CUDA_SUCCESS;
     // A faulted context writes no fences, and a long kernel may be in front: the host knows. Once

@@ -2,6 +2,7 @@
 #include "libcuda/stream.h"
 
 #include "libcuda/call.h"
+#include "libcuda/capture_rules.h"
 
 namespace cubar::guest {
 namespace {
@@ -108,6 +109,7 @@ CUBAR_API cuStreamDestroy_v2(CUstream value) {
     // What its kernels print would come with no later synchronisation.
     if (stream->prints.load(std::memory_order_relaxed))
         CUBAR_TRY(synchronize_on_host(caller, *stream));
+    caller.session->captures.drop(*caller.session, *stream);
     wire::cuStreamDestroy_v2::Reply reply{};
     if (!caller.session->streams.forget(handle)) return CUDA_ERROR_INVALID_HANDLE;
     if (Context* owner = caller.session->contexts.find(context); owner != nullptr && blocking) {
@@ -123,6 +125,7 @@ CUBAR_API cuStreamDestroy(CUstream stream) {
 CUBAR_API cuStreamSynchronize(CUstream value) {
     Asked asked;
     CUBAR_TRY(ask(value, asked));
+    CUBAR_TRY(forbid_wait(asked.caller, *asked.stream));
     return wait_for(asked.caller, *asked.stream,
                     asked.stream->last.load(std::memory_order_relaxed));
 }
@@ -131,6 +134,7 @@ CUBAR_API cuStreamQuery(CUstream value) {
     Asked asked;
     CUBAR_TRY(ask(value, asked));
     Stream& stream = *asked.stream;
+    CUBAR_TRY(forbid_wait(asked.caller, stream));
     const cubar::Position last = stream.last.load(std::memory_order_relaxed);
     if (completed(asked.caller, stream, last)) return CUDA_SUCCESS;
     wire::cuStreamQuery::Request request{};
@@ -150,6 +154,8 @@ CUBAR_API cuStreamWaitEvent(CUstream value, CUevent event_value, unsigned int fl
     if (event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if ((flags & ~static_cast<unsigned>(CU_EVENT_WAIT_EXTERNAL)) != 0)
         return CUDA_ERROR_INVALID_VALUE;
+    if (concerns_capture(*asked.stream, *event))
+        return capture_wait(asked.caller, *asked.stream, handle, *event, flags);
     // An event that was never recorded is complete.
     if (event->position.load(std::memory_order_acquire) == 0) return CUDA_SUCCESS;
     wire::cuStreamWaitEvent::Request request{};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <cstdint>
 #include <vector>
 
@@ -22,6 +24,10 @@ struct ThreadState {
         StreamHandle stream;
     };
     std::vector<ThreadStream> streams;
+
+    /// What cuStreamGetCaptureInfo pointed to last.
+    std::vector<CUgraphNode> shown_nodes;
+    std::vector<CUgraphEdgeData> shown_edges;
 
     ContextHandle current() const { return contexts.empty() ? ContextHandle{} : contexts.back(); }
 };

@@ -8,6 +8,7 @@
 
 #include "cubar/sticky.h"
 #include "driver/log.h"
+#include "host/worker/capture.h"
 #include "host/worker/pulse.h"
 #include "host/worker/try.h"
 
@@ -17,6 +18,7 @@ using transport::Next;
 using transport::Record;
 
 const char* Executor::run(int stop) {
+    relax_capture_mode(parts_.session.driver());
     for (;;) {
         parts_.pulse.active();
         if (const char* broken = drain(); broken != nullptr) return broken;
@@ -69,6 +71,7 @@ const char* Executor::execute() {
 }
 
 void Executor::run_offloaded(const Dispatch& entry, const Record& record) {
+    relax_capture_mode(parts_.session.driver());
     alignas(8) std::byte reply[kLongReplyBytes];
     finish(entry, record, run_entry(entry, record, reply), reply);
 }

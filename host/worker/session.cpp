@@ -166,33 +166,41 @@ void Session::mark_dirty(ContextHandle context, StreamHandle stream, Position po
 }
 
 void Session::flush_fences() {
-    for (const DirtyStream& dirty : dirty_) write_fence(dirty);
-    dirty_.clear();
+    std::erase_if(dirty_, [this](const DirtyStream& dirty) { return write_fence(dirty); });
 }
 
-void Session::write_fence(const DirtyStream& dirty) {
+bool Session::may_capture(CUstream stream) const {
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    return ask(driver().cuStreamIsCapturing, stream, &status) != CUDA_SUCCESS ||
+           status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+bool Session::write_fence(const DirtyStream& dirty) {
     FenceState* state = nullptr;
     CUstream stream = CU_STREAM_LEGACY;
     std::uint32_t fence = kNoFence;
     if (dirty.stream) {
         StreamObject* object = streams.find(dirty.stream);
-        if (object == nullptr) return;
+        if (object == nullptr) return true;
         stream = object->stream;
         fence = object->fence;
         state = &object->state;
     } else {
         ContextObject* object = contexts.find(dirty.context);
-        if (object == nullptr) return;
+        if (object == nullptr) return true;
         state = &object->legacy;
         fence = object->fence;
         // Another write in the legacy stream would hold up the streams that wait for it.
         if (object->blocking_streams.load(std::memory_order_relaxed) != 0) fence = kNoFence;
     }
+    const bool writes = fence != kNoFence && make_current(dirty.context) == CUDA_SUCCESS;
+    if (writes && captures.any() && may_capture(stream)) return false;
     state->dirty = false;
-    if (fence == kNoFence || make_current(dirty.context) != CUDA_SUCCESS) return;
+    if (!writes) return true;
     // On an error the fence stays behind, and whoever waits for it asks the host, which then says
     // what happened.
     gpu_writes(fence, state->issued, stream);
+    return true;
 }
 
 bool Session::gpu_writes(std::uint32_t fence, Position position, CUstream stream) {

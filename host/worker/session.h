@@ -17,7 +17,9 @@
 #include "cubar/record.h"
 #include "cubar/sticky.h"
 #include "host/worker/allocations.h"
+#include "host/worker/capture.h"
 #include "host/worker/driver.h"
+#include "host/worker/graph.h"
 #include "host/worker/image_store.h"
 #include "host/worker/objects.h"
 
@@ -79,6 +81,8 @@ public:
     HandleTable<Kind::kLibrary, LibraryObject> libraries;
     HandleTable<Kind::kKernel, KernelObject> kernels;
     HandleTable<Kind::kFunction, FunctionObject> functions;
+    Graphs graphs;
+    ActiveCaptures captures;
 
     // What a handle from the guest stands for; CUDA's fitting error for one that is not live. A
     // null stream is the legacy one; a null context is none.
@@ -90,6 +94,10 @@ public:
     CUresult resolve(KernelHandle handle, CUkernel& out) const;
     /// Also takes the bits of a KernelHandle: CUDA takes a CUkernel for a CUfunction.
     CUresult resolve(FunctionHandle handle, CUfunction& out) const;
+    CUresult resolve(GraphHandle handle, CUgraph& out) const;
+    CUresult resolve(GraphNodeHandle handle, CUgraphNode& out) const;
+    CUresult resolve(GraphExecHandle handle, CUgraphExec& out) const;
+    CUresult resolve(UserObjectHandle handle, CUuserObject& out) const;
     /// The device that a context is on; INVALID_CONTEXT if it is not live.
     CUresult device_of(ContextHandle handle, CUdevice& out) const;
 
@@ -126,7 +134,8 @@ public:
 
     /// Executor only: the record that ends at `position` sent work to the stream.
     void mark_dirty(ContextHandle context, StreamHandle stream, Position position);
-    /// Executor only: lets each dirty stream write its fence when it gets there.
+    /// Executor only: lets each dirty stream write its fence when it gets there; one that takes
+    /// part in a capture after the capture has ended.
     void flush_fences();
 
     /// Stores an error that no reply carries into the channel's error word.
@@ -139,7 +148,9 @@ private:
         ContextHandle context;
         StreamHandle stream;
     };
-    void write_fence(const DirtyStream& dirty);
+    /// False: not now.
+    bool write_fence(const DirtyStream& dirty);
+    bool may_capture(CUstream stream) const;
     bool gpu_writes(std::uint32_t fence, Position position, CUstream stream);
 
     Parts parts_;

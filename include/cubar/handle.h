@@ -15,7 +15,11 @@ enum class Kind : std::uint8_t {
     kLibrary = 5,
     kKernel = 6,
     kFunction = 7,
-    kLast = kFunction,
+    kGraph = 8,
+    kGraphNode = 9,
+    kGraphExec = 10,
+    kUserObject = 11,
+    kLast = kUserObject,
 };
 
 /// A typed name for an object of one session: it crosses the channel where a pointer must not.
@@ -68,6 +72,10 @@ using ModuleHandle = Handle<Kind::kModule>;
 using LibraryHandle = Handle<Kind::kLibrary>;
 using KernelHandle = Handle<Kind::kKernel>;
 using FunctionHandle = Handle<Kind::kFunction>;
+using GraphHandle = Handle<Kind::kGraph>;
+using GraphNodeHandle = Handle<Kind::kGraphNode>;
+using GraphExecHandle = Handle<Kind::kGraphExec>;
+using UserObjectHandle = Handle<Kind::kUserObject>;
 
 static_assert(sizeof(StreamHandle) == 8);
 

@@ -124,3 +124,20 @@ TEST_CASE("launches and occupancy") {
     CHECK(sizeof(cubar::RecordHeader) + sizeof(wire::cuLaunchKernelEx::Request) + 32'764 <
           cubar::kMaxRecordBytes);
 }
+
+TEST_CASE("captures and graphs") {
+    expect<wire::cuStreamBeginCapture_v2>(8, 8);
+    expect<wire::cuStreamBeginCaptureToGraph>(8 + 8 + 3 * 4 + 4, 8);
+    expect<wire::cuStreamEndCapture>(8, 8);
+    expect<wire::capture_record_event>(8 + 8 + 4 + 4, 8);
+    expect<wire::capture_wait_event>(8 + 8 + 4 + 4, 8);
+    expect<wire::capture_info>(8 + 4 + 4, 8 + 3 * 4 + 4 + 240 * 8 + 240 * 8);
+    expect<wire::cuStreamUpdateCaptureDependencies_v2>(8 + 4 * 4, 8);
+    expect<wire::cuGraphInstantiateWithParams>(8 + 8 + 8, 8 + 8 + 4 + 4);
+    expect<wire::cuGraphExecGetFlags>(8, 8);
+    expect<wire::cuGraphLaunch>(8, 8);
+    expect<wire::cuGraphUpload>(8, 8);
+    expect<wire::cuGraphExecDestroy>(8, 8);
+    expect<wire::cuGraphDestroy>(8, 8);
+    expect<wire::cuGraphExecUpdate_v2>(8 + 8, 8 + 8 + 4 + 4);
+}

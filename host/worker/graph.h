@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "cubar/handle.h"
+#include "cubar/handle_table.h"
+
+namespace cubar::host {
+
+struct GraphObject {
+    CUgraph graph = nullptr;
+    GraphHandle parent;         ///< the graph whose node it is; null: it can be destroyed by itself
+    std::uint64_t capture = 0;  ///< the driver's number of the capture that still fills it; 0: none
+};
+
+struct GraphNodeObject {
+    CUgraphNode node = nullptr;
+    GraphHandle graph;
+};
+
+struct GraphExecObject {
+    CUgraphExec exec = nullptr;
+};
+
+struct UserObjectObject {
+    CUuserObject object = nullptr;
+};
+
+/// The graphs of a session. Nodes, and graphs inside of others, get a handle when the guest asks
+/// about them for the first time, and keep it as long as their graph is there. Thread-safe.
+class Graphs {
+public:
+    HandleTable<Kind::kGraph, GraphObject> graphs;
+    HandleTable<Kind::kGraphNode, GraphNodeObject> nodes;
+    HandleTable<Kind::kGraphExec, GraphExecObject> execs;
+    HandleTable<Kind::kUserObject, UserObjectObject> user_objects;
+
+    // A null handle: the table is full.
+    GraphHandle handle_of(CUgraph graph, const GraphObject& facts);
+    GraphNodeHandle handle_of(CUgraphNode node, GraphHandle graph);
+    GraphExecHandle adopt(CUgraphExec exec);
+
+    /// The graph that the capture has filled; what else it was known by is over.
+    GraphHandle captured(CUgraph graph, std::uint64_t capture);
+    /// The driver has thrown away the graph of a capture that failed.
+    void capture_failed(std::uint64_t capture);
+
+    /// Before the driver ends them, and may give the next one the same address.
+    void forget(GraphHandle graph);
+    void forget(GraphNodeHandle node);
+
+private:
+    void forget_locked(GraphHandle graph);
+    void forget_parts(const std::vector<GraphHandle>& ended);
+
+    std::mutex mutex_;
+    std::unordered_map<const void*, AnyHandle> known_;
+};
+
+class Session;
+
+/// Nodes and edge data behind a request: `count` handles, then 8 bytes for each if `with_edges`.
+class Dependencies {
+public:
+    CUresult read(Session& session, std::span<const std::byte> payload, std::uint32_t count,
+                  bool with_edges);
+    CUgraphNode* nodes() { return nodes_.empty() ? nullptr : nodes_.data(); }
+    const CUgraphEdgeData* edges() const { return edges_.empty() ? nullptr : edges_.data(); }
+    std::size_t count() const { return nodes_.size(); }
+    /// That this took of the payload.
+    std::size_t bytes() const {
+        return nodes_.size() * sizeof(std::uint64_t) + edges_.size() * sizeof(CUgraphEdgeData);
+    }
+
+private:
+    std::vector<CUgraphNode> nodes_;
+    std::vector<CUgraphEdgeData> edges_;
+};
+
+}  // namespace cubar::host

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "cubar/handle.h"
+#include "cubar/record.h"
+
+namespace cubar::guest {
+
+/// Arena memory in place of memory that only this process reaches, as an end of a graph's copy.
+struct StandIn;
+
+/// What a graph needs of this process. The graph, its clones and whatever was instantiated from
+/// them share it, so that it is there as long as any of them can run. Thread-safe.
+class GraphResources {
+public:
+    GraphResources();
+    ~GraphResources();
+    GraphResources(const GraphResources&) = delete;
+    GraphResources& operator=(const GraphResources&) = delete;
+
+    /// One of its kernels prints: who waits for it fetches the output.
+    std::atomic<bool> prints{false};
+    /// Some of its copies have stand-ins.
+    std::atomic<bool> stands_in{false};
+
+    /// The other graph has become a part of this one.
+    void include(const std::shared_ptr<GraphResources>& part);
+    /// Itself and all its parts, each once.
+    std::vector<GraphResources*> all();
+
+    void add(std::unique_ptr<StandIn> stand_in);
+    /// Calls visit(StandIn&) for each of its own.
+    template <typename Visit>
+    void for_each_stand_in(Visit&& visit) {
+        const std::lock_guard lock(mutex_);
+        for (const auto& each : stand_ins_) visit(*each);
+    }
+
+    /// The last launch that used its stand-ins. Guarded by the session's stand_in_mutex.
+    struct Launch {
+        ContextHandle context;
+        StreamHandle stream;
+        Position position = 0;
+    };
+    Launch last;
+
+private:
+    void collect(std::vector<GraphResources*>& found);
+
+    std::mutex mutex_;
+    std::vector<std::shared_ptr<GraphResources>> parts_;
+    std::vector<std::unique_ptr<StandIn>> stand_ins_;
+};
+
+/// A graph as the guest knows it; its nodes it does not know.
+struct Graph {
+    std::shared_ptr<GraphResources> resources;
+};
+
+/// An executable graph.
+struct GraphExec {
+    std::shared_ptr<GraphResources> resources;
+    /// Launches look at the resources only then.
+    std::atomic<bool> needs_care{false};
+};
+
+}  // namespace cubar::guest

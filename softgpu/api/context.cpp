@@ -68,7 +68,10 @@ ContextRef context_of(Driver& driver, CUcontext handle) {
 }
 
 CUresult synchronize(const char* function, CUcontext handle) {
-    return entry(function, [&](Driver& driver) { context_of(driver, handle)->synchronize(); });
+    return entry(function, [&](Driver& driver) {
+        context_of(driver, handle)->synchronize();
+        driver.pools().observe();
+    });
 }
 
 CUresult get_device(const char* function, CUdevice* ordinal, CUcontext handle) {

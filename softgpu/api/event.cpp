@@ -107,6 +107,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuEventSynchronize(CUevent handle) {
     return entry(__func__, [&](Driver& driver) {
         const EventRef event = event_of(driver, handle);
         event->point().wait();
+        driver.pools().observe();
         healthy_context_of(driver, *event)->flush_prints();
     });
 }

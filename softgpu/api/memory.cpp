@@ -21,13 +21,17 @@ namespace {
 constexpr std::size_t kPitchUnit = 512;
 
 bool is_freed_by_mem_free(const Allocation& allocation) {
-    return allocation.kind == MemoryKind::kDevice || allocation.kind == MemoryKind::kManaged;
+    return allocation.kind == MemoryKind::kDevice || allocation.kind == MemoryKind::kManaged ||
+           allocation.kind == MemoryKind::kPooled;
 }
 
-CUdeviceptr allocate(const ContextRef& context, std::size_t size, MemoryKind kind,
+CUdeviceptr allocate(Driver& driver, const ContextRef& context, std::size_t size, MemoryKind kind,
                      unsigned flags = 0) {
-    return context->memory()
-        .allocate(context->device().heap(), context->owner(), size, kind, flags)
+    return driver
+        .with_reclaim([&] {
+            return context->memory().allocate(context->device().heap(), context->owner(), size,
+                                              kind, flags);
+        })
         ->base;
 }
 
@@ -45,7 +49,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemGetInfo_v2(size_t* available, size_t* total) 
 CUBAR_EXPORT CUresult CUDAAPI cuMemAlloc_v2(CUdeviceptr* address, size_t size) {
     return entry(__func__, [&](Driver& driver) {
         require_value(address != nullptr && size != 0, "nowhere, or nothing, to allocate");
-        *address = allocate(driver.current_healthy(), size, MemoryKind::kDevice);
+        *address = allocate(driver, driver.current_healthy(), size, MemoryKind::kDevice);
     });
 }
 
@@ -61,7 +65,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemAllocPitch_v2(CUdeviceptr* address, size_t* p
         std::size_t size = 0;
         require(!__builtin_mul_overflow(row, height, &size), CUDA_ERROR_OUT_OF_MEMORY,
                 "more than any memory");
-        *address = allocate(context, size, MemoryKind::kDevice);
+        *address = allocate(driver, context, size, MemoryKind::kDevice);
         *pitch = row;
     });
 }
@@ -72,7 +76,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemAllocManaged(CUdeviceptr* address, size_t siz
         require_value(address != nullptr && size != 0, "nowhere, or nothing, to allocate");
         require_value(flags == CU_MEM_ATTACH_GLOBAL || flags == CU_MEM_ATTACH_HOST,
                       "attached to neither all nor the host");
-        *address = allocate(driver.current_healthy(), size, MemoryKind::kManaged, flags);
+        *address = allocate(driver, driver.current_healthy(), size, MemoryKind::kManaged, flags);
     });
 }
 
@@ -84,6 +88,11 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemFree_v2(CUdeviceptr address) {
         require_value(allocation != nullptr && allocation->base == address &&
                           is_freed_by_mem_free(*allocation),
                       "not the start of an allocation");
+        if (device::MemoryPool* pool = device::pool_of(*allocation)) {
+            driver.settle_all();
+            pool->free_now(address);
+            return;
+        }
         driver.settle(allocation->context);
         // Another thread may have been quicker.
         require_value(driver.memory().remove(address, is_freed_by_mem_free) != nullptr,

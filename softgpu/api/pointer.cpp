@@ -30,6 +30,7 @@ bool host_can_reach(const Allocation& allocation) {
 /// One attribute of memory that CUDA knows. Throws CUDA_ERROR_INVALID_VALUE for one that has no
 /// answer.
 void get(const Allocation& allocation, Address address, CUpointer_attribute attribute, void* data) {
+    const device::Mapping* mapping = device::as_mapping(allocation);
     switch (attribute) {
         case CU_POINTER_ATTRIBUTE_CONTEXT:
             return put(data, allocation.context);
@@ -44,16 +45,22 @@ void get(const Allocation& allocation, Address address, CUpointer_attribute attr
         case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
             return put(data, static_cast<unsigned>(allocation.sync_memops));
         case CU_POINTER_ATTRIBUTE_BUFFER_ID:
-        case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
             return put<unsigned long long>(data, allocation.id);
+        case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
+            return put<unsigned long long>(
+                data, mapping != nullptr ? mapping->memory->id : allocation.id);
         case CU_POINTER_ATTRIBUTE_IS_MANAGED:
             return put(data, static_cast<unsigned>(allocation.kind == MemoryKind::kManaged));
         case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
             return put(data, allocation.device);
         case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
+            return put<CUdeviceptr>(data,
+                                    mapping != nullptr ? mapping->reservation : allocation.base);
+        case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
+            return put<std::size_t>(
+                data, mapping != nullptr ? mapping->reservation_size : allocation.size);
         case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
             return put<CUdeviceptr>(data, allocation.base);
-        case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
         case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
             return put<std::size_t>(data, allocation.size);
         case CU_POINTER_ATTRIBUTE_MAPPED:
@@ -65,9 +72,13 @@ void get(const Allocation& allocation, Address address, CUpointer_attribute attr
         case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
             return put(data, 0U);
         case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-            return put(data, static_cast<unsigned>(CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE));
-        case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-            return put<CUmemoryPool>(data, nullptr);
+            return put(data, static_cast<unsigned>(allocation.accessible
+                                                       ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE
+                                                       : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE));
+        case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE: {
+            const device::MemoryPool* pool = device::pool_of(allocation);
+            return put<CUmemoryPool>(data, pool != nullptr ? pool->handle : nullptr);
+        }
         default:
             throw api::Error(CUDA_ERROR_INVALID_VALUE, "no such pointer attribute");
     }

@@ -71,6 +71,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuStreamSynchronize(CUstream stream) {
     return entry(__func__, [&](Driver& driver) {
         const api::StreamPlace place = api::stream_of(driver, stream);
         place.order().wait_for(place.stream);
+        driver.pools().observe();
         place.context->flush_prints();
         place.context->require_healthy();
     });

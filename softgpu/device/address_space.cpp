@@ -111,6 +111,20 @@ bool AddressSpace::commit(Address begin, std::size_t size) {
     return mprotect(at(begin), size, PROT_READ | PROT_WRITE) == 0;
 }
 
+bool AddressSpace::map(Address begin, std::size_t size, int file, std::uint64_t offset) {
+    return mmap(at(begin), size, PROT_NONE, MAP_SHARED | MAP_FIXED, file,
+                static_cast<off_t>(offset)) != MAP_FAILED;
+}
+
+bool AddressSpace::allow(Address begin, std::size_t size, bool access) {
+    return mprotect(at(begin), size, access ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
+}
+
+void AddressSpace::unmap(Address begin, std::size_t size) {
+    mmap(at(begin), size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+         0);
+}
+
 void AddressSpace::decommit(Address begin, std::size_t size) {
     madvise(at(begin), size, MADV_DONTNEED);
     mprotect(at(begin), size, PROT_NONE);

@@ -55,6 +55,7 @@ public:
     [[nodiscard]] bool valid() const { return begin_ != 0; }
     [[nodiscard]] Address begin() const { return begin_; }
     [[nodiscard]] std::size_t size() const { return size_; }
+    [[nodiscard]] bool contains(Address address) const { return address - begin_ < size_; }
 
     /// Whole pages of address space without memory behind them.
     std::optional<Address> reserve(std::size_t size, std::size_t alignment);
@@ -65,6 +66,14 @@ public:
     bool commit(Address begin, std::size_t size);
     /// Takes the memory away again; the range stays reserved.
     void decommit(Address begin, std::size_t size);
+
+    /// Puts a part of a memory file behind a reserved range, inaccessible. False when the host
+    /// refuses.
+    bool map(Address begin, std::size_t size, int file, std::uint64_t offset);
+    /// Makes what map() put there accessible or inaccessible. False when the host refuses.
+    bool allow(Address begin, std::size_t size, bool access);
+    /// Takes what map() put there away; the range stays reserved.
+    void unmap(Address begin, std::size_t size);
 
 private:
     Address begin_ = 0;

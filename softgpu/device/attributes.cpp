@@ -111,6 +111,10 @@ std::optional<int> Device::attribute(CUdevice_attribute attribute) const {
             return 1;
         case CU_DEVICE_ATTRIBUTE_HOST_NATIVE_ATOMIC_SUPPORTED:
             return 1;
+        case CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED:
+            return 1;
+        case CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED:
+            return 1;
 
         // Streams.
         case CU_DEVICE_ATTRIBUTE_GPU_OVERLAP:
@@ -141,7 +145,7 @@ std::optional<int> Device::attribute(CUdevice_attribute attribute) const {
             break;
     }
     // Everything else that cuda.h names is a feature, or the size of one, that is not there: arrays
-    // and textures, IPC, pools and virtual memory management, clusters, compression, interop.
+    // and textures, IPC, clusters, compression, interop.
     if (attribute > 0 && attribute < CU_DEVICE_ATTRIBUTE_MAX) return 0;
     return std::nullopt;
 }

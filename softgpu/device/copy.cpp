@@ -47,11 +47,13 @@ Place check(const Memory& memory, const CopySide& side, Claim claim, const CopyE
     require_value(side.base != 0, "a null pointer");
     const AllocationRef allocation = memory.find(side.base);
     if (allocation == nullptr) {
-        require_value(claim != Claim::kDevice, "not an address of the device");
+        require_value(claim != Claim::kDevice && !memory.space().contains(side.base),
+                      "not an address of the device");
         return Place::kPageable;
     }
-    if (claim == Claim::kHost && !allocation->contains(side.base, span)) return Place::kPageable;
-    require_value(allocation->contains(side.base, span), "the copy exceeds the allocation");
+    const bool held = memory.holds(side.base, span);
+    if (claim == Claim::kHost && allocation->on_host() && !held) return Place::kPageable;
+    require_value(held, "the copy exceeds the allocation, or nobody may touch it");
     return allocation->on_host() ? Place::kPinned : Place::kDevice;
 }
 

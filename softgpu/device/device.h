@@ -9,6 +9,7 @@
 
 #include "driver/integrity.h"
 #include "softgpu/device/heap.h"
+#include "softgpu/device/physical_memory.h"
 #include "softgpu/device/settings.h"
 
 namespace cubar::softgpu::device {
@@ -42,7 +43,7 @@ struct Architecture {
     static Architecture of(int major, int minor);
 };
 
-/// One device of the process. Constant after construction but for the heap.
+/// One device of the process. Constant after construction but for its memory.
 class Device {
 public:
     /// The multiprocessors that it claims: a constant of the model, so that grids, and with them
@@ -60,6 +61,7 @@ public:
     [[nodiscard]] std::string pci_bus_id() const;  ///< "0000:01:00.0"
     [[nodiscard]] Heap& heap() { return heap_; }
     [[nodiscard]] const Heap& heap() const { return heap_; }
+    [[nodiscard]] PhysicalStore& physical() { return physical_; }
 
     /// None for an attribute that cuda.h does not name.
     [[nodiscard]] std::optional<int> attribute(CUdevice_attribute attribute) const;
@@ -71,6 +73,7 @@ private:
     const Architecture architecture_;
     const driver::DeviceIdentity identity_;
     Heap heap_;
+    PhysicalStore physical_{heap_};
 };
 
 }  // namespace cubar::softgpu::device

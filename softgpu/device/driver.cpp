@@ -201,6 +201,10 @@ void Driver::settle(CUcontext owner) {
         if (&other->device() == &context->device()) other->streams().wait();
 }
 
+void Driver::settle_all() {
+    for (const ContextRef& context : contexts.objects()) context->streams().wait();
+}
+
 void Driver::forget_thread(std::uint64_t thread) {
     for (const ContextRef& context : contexts.objects()) context->streams().forget_thread(thread);
 }

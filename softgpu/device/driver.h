@@ -13,8 +13,10 @@
 #include "softgpu/device/handle_table.h"
 #include "softgpu/device/library.h"
 #include "softgpu/device/memory.h"
+#include "softgpu/device/memory_pools.h"
 #include "softgpu/device/module.h"
 #include "softgpu/device/settings.h"
+#include "softgpu/device/virtual_memory.h"
 #include "softgpu/exec/launch.h"
 
 namespace cubar::softgpu::device {
@@ -40,6 +42,8 @@ public:
 
     [[nodiscard]] const Settings& settings() const { return settings_; }
     [[nodiscard]] Memory& memory() { return memory_; }
+    [[nodiscard]] VirtualMemory& virtual_memory() { return virtual_memory_; }
+    [[nodiscard]] MemoryPools& pools() { return pools_; }
     /// Starts its threads at the first call.
     exec::Executor& executor();
 
@@ -76,6 +80,20 @@ public:
 
     /// Before memory of that context is given back: waits for what may use it.
     void settle(CUcontext owner);
+    /// The same for memory that belongs to no context.
+    void settle_all();
+    /// Allocates by `allocate()`, which throws; once more with what pools keep for later where
+    /// memory has run out.
+    template <class Allocate>
+    auto with_reclaim(Allocate allocate) {
+        try {
+            return allocate();
+        } catch (const Error& error) {
+            if (error.code() != CUDA_ERROR_OUT_OF_MEMORY) throw;
+        }
+        pools_.reclaim();
+        return allocate();
+    }
     void forget_thread(std::uint64_t thread);
 
     /// Gives the function a handle, once, and returns it.
@@ -100,6 +118,8 @@ private:
     const Settings settings_;
     Memory memory_;
     std::vector<std::unique_ptr<Device>> devices_;
+    VirtualMemory virtual_memory_{memory_};
+    MemoryPools pools_{memory_};
     std::vector<std::unique_ptr<Primary>> primaries_;
     std::once_flag executor_once_;
     std::unique_ptr<exec::Executor> executor_;

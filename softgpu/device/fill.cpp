@@ -19,9 +19,7 @@ void Fill::check(const Memory& memory) const {
     require_value(base % element == 0 && (height == 1 || pitch % element == 0),
                   "the address is not aligned to the element");
     require_value(height == 1 || pitch >= row, "the pitch is too small");
-    const AllocationRef allocation = memory.find(base);
-    require_value(allocation != nullptr && allocation->contains(base, span),
-                  "the fill is not inside one allocation");
+    require_value(memory.holds(base, span), "the fill is not inside one allocation");
 }
 
 void Fill::perform() const {

@@ -22,6 +22,8 @@ enum class HandleKind : std::uint8_t {
     kLibrary,
     kKernel,
     kLink,
+    kPhysicalMemory,
+    kMemoryPool,
 };
 
 /// Where a handle's parts lie: slot in the low 24 bits, then the slot's generation, then the kind.

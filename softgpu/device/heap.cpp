@@ -58,6 +58,18 @@ void Heap::free(Address address) {
     shared_pages_.erase(page);
 }
 
+bool Heap::claim(std::size_t size) {
+    std::lock_guard lock(mutex_);
+    if (size > capacity_ - used_) return false;
+    used_ += size;
+    return true;
+}
+
+void Heap::give_up(std::size_t size) {
+    std::lock_guard lock(mutex_);
+    used_ -= size;
+}
+
 std::optional<Address> Heap::map_pages(std::size_t size) {
     if (size > capacity_ - used_) return std::nullopt;
     const auto begin = space_.reserve(size, kPageSize);

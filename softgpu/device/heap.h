@@ -26,6 +26,11 @@ public:
     /// Gives back what allocate() returned.
     void free(Address address);
 
+    /// Counts whole pages of memory that get their addresses elsewhere. False when memory is
+    /// exhausted.
+    bool claim(std::size_t size);
+    void give_up(std::size_t size);
+
     /// What allocate() set aside for a request: the size with its padding.
     static std::size_t extent(std::size_t size);
 

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <iterator>
 #include <mutex>
@@ -82,7 +83,7 @@ AllocationRef Memory::register_host(MemoryOwner owner, Address base, std::size_t
 }
 
 AllocationRef Memory::insert(std::shared_ptr<Allocation> allocation) {
-    allocation->id = next_id_.fetch_add(1, std::memory_order_relaxed);
+    allocation->id = next_id();
     std::unique_lock lock(mutex_);
     if (allocation->kind == MemoryKind::kVariable) {
         allocations_.emplace(allocation->base, allocation);
@@ -92,6 +93,22 @@ AllocationRef Memory::insert(std::shared_ptr<Allocation> allocation) {
     if (!map_.add(allocation->base, allocation->size))
         throw Error(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, "the range overlaps a known one");
     allocations_.emplace(allocation->base, allocation);
+    return allocation;
+}
+
+void Memory::add(AllocationRef allocation) {
+    allocation->id = next_id();
+    std::unique_lock lock(mutex_);
+    const Address base = allocation->base;
+    allocations_.insert_or_assign(base, std::move(allocation));
+}
+
+AllocationRef Memory::forget(Address base, MemoryKind kind) {
+    std::unique_lock lock(mutex_);
+    const auto found = allocations_.find(base);
+    if (found == allocations_.end() || found->second->kind != kind) return nullptr;
+    AllocationRef allocation = found->second;
+    allocations_.erase(found);
     return allocation;
 }
 
@@ -123,10 +140,33 @@ void Memory::remove_context(CUcontext context) {
 
 AllocationRef Memory::find(Address address) const {
     std::shared_lock lock(mutex_);
+    const auto found = locate(address);
+    return found != allocations_.end() ? found->second : nullptr;
+}
+
+bool Memory::holds(Address address, std::size_t bytes) const {
+    std::shared_lock lock(mutex_);
+    for (auto place = locate(address); place != allocations_.end(); ++place) {
+        const Allocation& allocation = *place->second;
+        if (!allocation.accessible) return false;
+        if (allocation.contains(address, bytes)) return true;
+        const Address end = allocation.base + allocation.size;
+        bytes -= std::min(bytes, end - address);
+        address = end;
+        const auto next = std::next(place);
+        if (allocation.kind != MemoryKind::kMapped || next == allocations_.end() ||
+            next->second->kind != MemoryKind::kMapped || next->first != end)
+            return false;
+    }
+    return false;
+}
+
+Memory::Allocations::const_iterator Memory::locate(Address address) const {
     const auto above = allocations_.upper_bound(address);
-    if (above == allocations_.begin()) return nullptr;
-    const AllocationRef& candidate = std::prev(above)->second;
-    return address - candidate->base < candidate->size ? candidate : nullptr;
+    if (above == allocations_.begin()) return allocations_.end();
+    const auto candidate = std::prev(above);
+    const Allocation& allocation = *candidate->second;
+    return address - allocation.base < allocation.size ? candidate : allocations_.end();
 }
 
 }  // namespace cubar::softgpu::device

@@ -23,19 +23,27 @@ enum class MemoryKind : std::uint8_t {
     kVariable,    ///< a module's __device__ or __constant__ variable
     kPinned,      ///< cuMemHostAlloc
     kRegistered,  ///< cuMemHostRegister: the caller's memory
+    kMapped,      ///< cuMemMap: a device's memory in a reservation
+    kPooled,      ///< cuMemAllocAsync
 };
 
 /// Memory that CUDA knows. Host and device see each at one and the same address.
 struct Allocation {
+    Allocation() = default;
+    virtual ~Allocation() = default;
+    Allocation(const Allocation&) = delete;
+    Allocation& operator=(const Allocation&) = delete;
+
     Address base = 0;
     std::size_t size = 0;  ///< bytes that were asked for
     MemoryKind kind = MemoryKind::kDevice;
-    CUcontext context = nullptr;  ///< it dies with this one
+    CUcontext context = nullptr;  ///< it dies with this one, if there is one
     int device = 0;               ///< ordinal
     unsigned flags = 0;    ///< CU_MEMHOSTALLOC_… or CU_MEMHOSTREGISTER_… or CU_MEM_ATTACH_…
     std::uint64_t id = 0;  ///< unique in this process
     Heap* heap = nullptr;  ///< where the memory came from; null for host memory
     std::atomic<bool> sync_memops = false;
+    std::atomic<bool> accessible = true;  ///< false: mapped, and nobody may touch it yet
 
     [[nodiscard]] bool on_host() const {
         return kind == MemoryKind::kPinned || kind == MemoryKind::kRegistered;
@@ -63,6 +71,7 @@ public:
     Memory& operator=(const Memory&) = delete;
 
     [[nodiscard]] AddressSpace& space() { return space_; }
+    [[nodiscard]] const AddressSpace& space() const { return space_; }
     /// What kernels may touch.
     [[nodiscard]] exec::MemoryMap& map() { return map_; }
 
@@ -75,6 +84,12 @@ public:
     /// Makes the caller's memory known. Throws CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, or
     /// CUDA_ERROR_INVALID_VALUE when some of it is not mapped.
     AllocationRef register_host(MemoryOwner owner, Address base, std::size_t size, unsigned flags);
+
+    /// Makes memory known that comes from elsewhere: a mapping or a part of a pool. Whoever adds it
+    /// also enters it into map().
+    void add(AllocationRef allocation);
+    /// The other way; null when another thread was quicker.
+    AllocationRef forget(Address base, MemoryKind kind);
 
     /// Ends the allocation that begins there, if it is of a kind that `fits`; null when there is
     /// none.
@@ -94,15 +109,24 @@ public:
 
     /// The allocation that holds this address, or null.
     [[nodiscard]] AllocationRef find(Address address) const;
+    /// A number for an allocation that no other of this process ever gets.
+    std::uint64_t next_id() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
+    /// Whether all these bytes may be touched: they lie in one allocation, or in mappings that
+    /// follow one another.
+    [[nodiscard]] bool holds(Address address, std::size_t bytes) const;
 
 private:
+    using Allocations = std::map<Address, AllocationRef>;
+
     AllocationRef insert(std::shared_ptr<Allocation> allocation);
+    /// What holds this address, or the end; the lock is held.
+    [[nodiscard]] Allocations::const_iterator locate(Address address) const;
     void release(const Allocation& allocation);
 
     AddressSpace space_;
     exec::MemoryMap map_;
     mutable std::shared_mutex mutex_;
-    std::map<Address, AllocationRef> allocations_;
+    Allocations allocations_;
     std::atomic<std::uint64_t> next_id_{1};
 };
 

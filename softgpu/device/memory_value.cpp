@@ -64,8 +64,7 @@ void wait(const Stream& stream, Address address, std::uint64_t value, unsigned c
 void ValueOperation::check(const Memory& memory) const {
     if (kind == Kind::kBarrier) return;
     require_value(address != 0 && address % bytes == 0, "the word is not aligned");
-    const AllocationRef allocation = memory.find(address);
-    require_value(allocation != nullptr && allocation->contains(address, bytes),
+    require_value(memory.holds(address, bytes),
                   "the word is not in memory that CUDA knows");
     if (kind == Kind::kWrite) {
         require_value((flags & ~unsigned{CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER}) == 0,

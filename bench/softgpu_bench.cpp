@@ -4,8 +4,8 @@
 //     softgpu-bench LIBRARY
 //
 // Each kernel repeats one instruction 64 times in a loop on full warps; the loop alone, measured in
-// the same way, is taken off. The least of several runs, as noise only adds; one warp on one thread.
-// Launches: medians.
+// the same way, is taken off. The least of several runs, as noise only adds; one warp on one
+// thread. Launches: medians.
 #include <cuda.h>
 #include <dlfcn.h>
 
@@ -22,8 +22,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kRuns = 15;
-constexpr int kRepeats = 64;   // of the instruction in the loop's body
-constexpr int kRounds = 500;   // of the loop
+constexpr int kRepeats = 64;  // of the instruction in the loop's body
+constexpr int kRounds = 500;  // of the loop
 constexpr int kLaunches = 2000;
 
 void require(CUresult result, const char* what) {
@@ -67,7 +67,8 @@ double median(std::vector<double> values) {
 }
 
 double nanoseconds_since(Clock::time_point start) {
-    return double(std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count());
+    return double(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count());
 }
 
 /// A kernel that repeats `instruction`; %at is its lane's place in a buffer.
@@ -87,7 +88,8 @@ std::string kernel(const std::string& instruction, unsigned lane_bytes) {
     ld.param.u64 %at, [at];
     ld.param.u32 %rounds, [rounds];
     mov.u32 %lane, %tid.x;
-    mul.wide.u32 %d0, %lane, )" + std::to_string(lane_bytes) + R"(;
+    mul.wide.u32 %d0, %lane, )" +
+                       std::to_string(lane_bytes) + R"(;
     add.u64 %at, %at, %d0;
     mul.lo.u32 %r8, %lane, 4;
     mul.lo.u32 %r9, %lane, 0x01020304;
@@ -207,10 +209,11 @@ private:
         const double enqueued = nanoseconds_since(start);
         require(cuda_.synchronize(stream_), "cuStreamSynchronize");
         const double drained = nanoseconds_since(start);
-        std::printf("launch %2u x %3u: %7.2f us with its wait, %6.2f us to enqueue, %7.2f us each "
-                    "in a row\n",
-                    blocks, threads, median(times) / 1e3, enqueued / kLaunches / 1e3,
-                    drained / kLaunches / 1e3);
+        std::printf(
+            "launch %2u x %3u: %7.2f us with its wait, %6.2f us to enqueue, %7.2f us each "
+            "in a row\n",
+            blocks, threads, median(times) / 1e3, enqueued / kLaunches / 1e3,
+            drained / kLaunches / 1e3);
     }
 
     struct Loaded {
@@ -230,8 +233,9 @@ private:
     void enqueue(CUfunction function, unsigned blocks, unsigned threads, unsigned rounds) const {
         CUdeviceptr memory = memory_;
         void* parameters[] = {&memory, &rounds};
-        require(cuda_.launch(function, blocks, 1, 1, threads, 1, 1, 0, stream_, parameters, nullptr),
-                "cuLaunchKernel");
+        require(
+            cuda_.launch(function, blocks, 1, 1, threads, 1, 1, 0, stream_, parameters, nullptr),
+            "cuLaunchKernel");
     }
 
     void run(CUfunction function, unsigned blocks, unsigned threads, unsigned rounds) const {

@@ -25,9 +25,9 @@ inline bool log_enabled(LogLevel level) noexcept {
 }
 
 // Writes "time pid tid LEVEL text" with one write(2), cut at 1024 bytes; keeps errno. The
-// environment (CUBAR_LOG: a path, opened for appending, `stderr`, or `fd:N`; CUBAR_LOG_LEVEL: error, warn,
-// info or debug, warn if unset) is read once, at the first line. Safe from any thread and after
-// fork; from a signal handler as far as vsnprintf is. Never allocates, never fails.
+// environment (CUBAR_LOG: a path, opened for appending, `stderr`, or `fd:N`; CUBAR_LOG_LEVEL:
+// error, warn, info or debug, warn if unset) is read once, at the first line. Safe from any thread
+// and after fork; from a signal handler as far as vsnprintf is. Never allocates, never fails.
 [[gnu::format(printf, 2, 3)]] void log_line(LogLevel level, const char* format, ...) noexcept;
 
 // Makes the next line read the environment again. For tests and for programs that set it late.

@@ -134,7 +134,8 @@ std::vector<std::string> environment(const WorkerProgram& program, const SpawnRe
             result.emplace_back(text);
         }
     }
-    // A driver that was named by its path loads its other libraries, the compiler above all, by name.
+    // A driver that was named by its path loads its other libraries, the compiler above all, by
+    // name.
     if (const auto slash = program.driver.rfind('/'); slash != std::string::npos) {
         result.push_back("LD_LIBRARY_PATH=" + program.driver.substr(0, slash));
     }

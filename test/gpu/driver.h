@@ -11,7 +11,8 @@ namespace cubar::probe {
 // By the names of cuda.h, whose macros turn some of them into their newest version.
 #define CUBAR_PROBED_FUNCTIONS(X)                                                                  \
     X(cuCtxCreate)                                                                                 \
-    X(cuCtxDestroy) X(cuCtxGetCurrent) X(cuCtxGetDevice) X(cuCtxSetCurrent) X(cuCtxSynchronize) X( \
+    X(cuCtxDestroy)                                                                                \
+    X(cuCtxGetCurrent) X(cuCtxGetDevice) X(cuCtxSetCurrent) X(cuCtxSynchronize) X(                 \
         cuDeviceCanAccessPeer) X(cuDeviceGet) X(cuDeviceGetAttribute) X(cuDeviceGetCount)          \
         X(cuDeviceGetName) X(cuDeviceGetUuid) X(cuDevicePrimaryCtxGetState) X(                     \
             cuDevicePrimaryCtxRelease) X(cuDevicePrimaryCtxReset) X(cuDevicePrimaryCtxRetain)      \

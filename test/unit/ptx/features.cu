@@ -18,8 +18,12 @@ __device__ double accumulators[8];
 __device__ const char* names[] = {"first", "second"};
 __managed__ int managed_counter;
 
-__device__ int add_one(int x) { return x + 1; }
-__device__ int twice(int x) { return 2 * x; }
+__device__ int add_one(int x) {
+    return x + 1;
+}
+__device__ int twice(int x) {
+    return 2 * x;
+}
 typedef int (*Unary)(int);
 __device__ Unary functions[2] = {add_one, twice};
 
@@ -29,7 +33,9 @@ struct Large {
     char bytes[3];
 };
 
-__device__ __noinline__ int fibonacci(int n) { return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2); }
+__device__ __noinline__ int fibonacci(int n) {
+    return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2);
+}
 __device__ __noinline__ Large make_large(int n) {
     Large large;
     for (int i = 0; i < 100; ++i) large.values[i] = n * i;
@@ -37,29 +43,45 @@ __device__ __noinline__ Large make_large(int n) {
     return large;
 }
 
-extern "C" __global__ void __launch_bounds__(256, 2) arithmetic(float* out, const float* in, int n, double d,
-                                                                Large large) {
+extern "C" __global__ void __launch_bounds__(256, 2)
+    arithmetic(float* out, const float* in, int n, double d, Large large) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     float x = in[i] + large.values[i % 100];
-    out[i] = sinf(x) + cosf(x) + expf(x) + logf(x) + rsqrtf(x) + sqrtf(x) + powf(x, 1.5f) + tanhf(x) +
-             __sinf(x) + __fdividef(x, 3.0f) + fmaf(x, x, x) + truncf(x) + rintf(x) + fminf(x, 2.f);
+    out[i] = sinf(x) + cosf(x) + expf(x) + logf(x) + rsqrtf(x) + sqrtf(x) + powf(x, 1.5f) +
+             tanhf(x) + __sinf(x) + __fdividef(x, 3.0f) + fmaf(x, x, x) + truncf(x) + rintf(x) +
+             fminf(x, 2.f);
     accumulators[i & 7] = d / (x + 1.0) + sqrt(d) + fma(d, d, d);
     unsigned u = __float_as_uint(x);
-    out[i] += __popc(u) + __clz(u) + __brev(u) + __ffs(u) + __byte_perm(u, i, 0x3210) + __dp4a((int)u, i, 3) +
-              __mulhi((int)u, i) + __umul24(u, 7) + __sad(i, n, 3u) + __funnelshift_l(u, i, 3) + u % (i + 1) +
-              (long long)u / (i + 1);
+    out[i] += __popc(u) + __clz(u) + __brev(u) + __ffs(u) + __byte_perm(u, i, 0x3210) +
+              __dp4a((int)u, i, 3) + __mulhi((int)u, i) + __umul24(u, 7) + __sad(i, n, 3u) +
+              __funnelshift_l(u, i, 3) + u % (i + 1) + (long long)u / (i + 1);
     out[i] += coefficients[i & 15] + table[i & 3] + functions[i & 1](i) + fibonacci(i & 7) +
               make_large(i).values[i % 100] + large.bytes[1] + large.tag;
     switch (i) {
-        case 0: out[i] *= 2; break;
-        case 1: out[i] *= 3; break;
-        case 2: out[i] -= 4; break;
-        case 3: out[i] += 5; break;
-        case 4: out[i] /= 6; break;
-        case 5: out[i] = sinf(out[i]); break;
-        case 6: out[i] = names[i & 1][0]; break;
-        default: break;
+        case 0:
+            out[i] *= 2;
+            break;
+        case 1:
+            out[i] *= 3;
+            break;
+        case 2:
+            out[i] -= 4;
+            break;
+        case 3:
+            out[i] += 5;
+            break;
+        case 4:
+            out[i] /= 6;
+            break;
+        case 5:
+            out[i] = sinf(out[i]);
+            break;
+        case 6:
+            out[i] = names[i & 1][0];
+            break;
+        default:
+            break;
     }
     printf("%d %f %s\n", i, out[i], names[i & 1]);
     assert(out[i] == out[i]);
@@ -91,9 +113,10 @@ __global__ void threads(int* out, unsigned long long* big) {
     if (i == 0) shared_counter = 0;
     __syncthreads();
     unsigned mask = __activemask();
-    int v = __shfl_xor_sync(0xffffffff, i, 1) + __shfl_up_sync(mask, i, 1) + __shfl_down_sync(mask, i, 2) +
-            __shfl_sync(mask, i, 0);
-    v += __any_sync(mask, v) + __all_sync(mask, v) + __ballot_sync(mask, v & 1) + __match_any_sync(mask, v);
+    int v = __shfl_xor_sync(0xffffffff, i, 1) + __shfl_up_sync(mask, i, 1) +
+            __shfl_down_sync(mask, i, 2) + __shfl_sync(mask, i, 0);
+    v += __any_sync(mask, v) + __all_sync(mask, v) + __ballot_sync(mask, v & 1) +
+         __match_any_sync(mask, v);
     int predicate;
     v += __match_all_sync(mask, v, &predicate) + predicate;
     atomicAdd(&shared_counter, v);
@@ -128,12 +151,14 @@ __global__ void matrices(const __half* a, const __half* b, float* c) {
     wmma::mma_sync(fc, fa, fb, fc);
     wmma::store_matrix_sync(c, fc, 16, wmma::mem_row_major);
     unsigned r[4];
-    asm volatile("{ .reg .u64 p; cvta.to.shared.u64 p, %4; ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 "
-                 "{%0, %1, %2, %3}, [p]; }"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "l"(a));
+    asm volatile(
+        "{ .reg .u64 p; cvta.to.shared.u64 p, %4; ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 "
+        "{%0, %1, %2, %3}, [p]; }"
+        : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+        : "l"(a));
     float d[4] = {0, 0, 0, 0};
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, "
+        "{%0,%1,%2,%3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(r[0]), "r"(r[1]), "r"(r[2]));
     int s[2] = {0, 0};

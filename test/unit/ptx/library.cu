@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the toolkit's own template libraries make: large kernels with much inline assembly.
-#include <cub/cub.cuh>
 #include <thrust/device_vector.h>
 #include <thrust/reduce.h>
 #include <thrust/sort.h>
+
+#include <cub/cub.cuh>
 
 int sort_and_sum(thrust::device_vector<int>& values) {
     thrust::sort(values.begin(), values.end());

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The rule by which two backends agree must not let a wrong one pass."""
+
+import math
+import tempfile
+import unittest
+from array import array
+from pathlib import Path
+
+from compare import NMSE, Generated, nmse, partings, read
+
+PLACES = [(0, 0, 0), (0, 0, 1)]
+
+
+def generated(tokens, rows):
+    return Generated(PLACES, tokens, [array("f", row) for row in rows], {}, "3/3")
+
+
+REFERENCE = generated([1, 0], [[0, 4, 3.98, 1], [2, 1, 0, -2]])
+
+
+class Partings(unittest.TestCase):
+    def test_the_same(self):
+        self.assertEqual(partings(REFERENCE, REFERENCE), ([], 0.0, []))
+
+    def test_choices_that_the_error_explains(self):
+        other = generated([2, 0], [[0, 3.98, 4, 1], [2, 1, 0, -2]])
+        parted, worst, wrong = partings(REFERENCE, other)
+        self.assertEqual((parted, wrong), ([(0, 0, 0)], []))
+        self.assertTrue(0 < worst < NMSE)
+
+    def test_a_choice_that_the_error_does_not_explain(self):
+        # As when the token is taken from other logits than those that are shown.
+        other = generated([3, 0], REFERENCE.logits)
+        self.assertEqual(len(partings(REFERENCE, other)[2]), 1)
+
+    def test_logits_that_differ_though_the_choice_is_the_same(self):
+        other = generated([1, 0], [[0, 4, 3.98, 1.2], [2, 1, 0, -2]])
+        self.assertEqual(len(partings(REFERENCE, other)[2]), 1)
+
+    def test_the_last_place_counts(self):
+        other = generated([1, 0], [[0, 4, 3.98, 1], [2, 1, 1, -2]])
+        self.assertEqual(len(partings(REFERENCE, other)[2]), 1)
+
+    def test_what_is_no_number(self):
+        other = generated([1, 0], [[0, 4, 3.98, math.nan], [2, 1, 0, -2]])
+        self.assertEqual(len(partings(REFERENCE, other)[2]), 1)
+
+    def test_fewer_tokens(self):
+        other = Generated(PLACES[:1], [1], REFERENCE.logits[:1], {}, "3/3")
+        self.assertTrue(partings(REFERENCE, other)[2])
+
+    def test_error_relative_to_the_reference(self):
+        self.assertAlmostEqual(nmse([3, 4], [3, 5]), 1 / 25)
+
+
+class Read(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name) / "logits"
+
+    def read(self, stdout, *values):
+        self.path.write_bytes(array("f", values).tobytes())
+        return read(stdout, self.path)
+
+    def test_what_generate_prints(self):
+        run = self.read(b"offloaded 3/3 layers to GPU\nseconds model 0.5\ntoken 0 1 0 7\ntoken 0 1 1 9\n",
+                        1, 2, 3, 4)
+        self.assertEqual((run.places, run.tokens), ([(0, 1, 0), (0, 1, 1)], [7, 9]))
+        self.assertEqual([list(row) for row in run.logits], [[1, 2], [3, 4]])
+        self.assertEqual((run.offloaded, run.seconds), ("3/3", {"model": [0.5]}))
+
+    def test_no_tokens(self):
+        with self.assertRaises(ValueError):
+            self.read(b"", 1, 2)
+
+    def test_logits_cut_short(self):
+        with self.assertRaises(ValueError):
+            self.read(b"token 0 0 0 7\ntoken 0 0 1 9\n", 1, 2, 3)
+
+
+if __name__ == "__main__":
+    unittest.main()

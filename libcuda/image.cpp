@@ -42,7 +42,7 @@ Image measured(const driver::image::Result<driver::image::Measured>& found) {
 }  // namespace
 
 Image image_at(const void* address) {
-    return measured(driver::image::measure(address));
+    return measured(driver::image::measure(address, is_mapped));
 }
 
 CUresult ImageFile::read(const char* path) {
@@ -216,10 +216,19 @@ CUresult LoadOptions::prepare_logs() {
     constexpr std::uint32_t kMostLog = 1u << 20;
     info_.bytes = std::min(info_.bytes, kMostLog);
     error_.bytes = std::min(error_.bytes, kMostLog);
+    const bool wanted = info_.bytes + error_.bytes != 0;
+    if (error_.bytes == 0 && driver::log_enabled(driver::LogLevel::kError)) {
+        error_ = {own_text_, sizeof own_text_, &own_used_};
+    }
     if (info_.bytes + error_.bytes == 0) return CUDA_SUCCESS;
     ArenaBlock block = ArenaBlock::allocate(caller_, info_.bytes + error_.bytes);
-    if (!block) return CUDA_ERROR_OUT_OF_MEMORY;
-    logs_.emplace(std::move(block));
+    if (block) {
+        logs_.emplace(std::move(block));
+    } else if (wanted) {
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    } else {
+        error_ = {};
+    }
     return CUDA_SUCCESS;
 }
 
@@ -237,10 +246,17 @@ void LoadOptions::deliver(Log& log, const std::byte* text, std::uint32_t used) c
     end(log, length);
 }
 
-void LoadOptions::finish(std::uint32_t info_used, std::uint32_t error_used) {
-    if (!logs_) return;
-    deliver(info_, logs_->data(), info_used);
-    deliver(error_, logs_->data() + info_.bytes, error_used);
+void LoadOptions::finish(CUresult result, std::uint32_t info_used, std::uint32_t error_used) {
+    if (logs_) {
+        deliver(info_, logs_->data(), info_used);
+        deliver(error_, logs_->data() + info_.bytes, error_used);
+    }
+    if (result == CUDA_SUCCESS) return;
+    const char* why = error_.bytes != 0 && error_.buffer[0] != '\0'
+                          ? error_.buffer
+                          : "it does not say why; is it for another GPU?";
+    CUBAR_LOG(kError, "the host's driver does not take an image (error %d): %s",
+              static_cast<int>(result), why);
 }
 
 void LoadOptions::answer(CUjit_option option, std::uint32_t value_bits) {

@@ -73,7 +73,7 @@ public:
     CUresult read_library(unsigned count, CUlibraryOption* options, void** values);
     /// CUDA_ERROR_INVALID_IMAGE for an image at fault, which the application's error log then says.
     CUresult check(const Image& image);
-    /// Makes room for the compiler's messages, if the application wants them.
+    /// Makes room for the compiler's messages, if the application wants them or CUBAR_LOG does.
     CUresult prepare_logs();
 
     std::span<const std::byte> payload() const { return std::as_bytes(std::span(entries_)); }
@@ -89,8 +89,9 @@ public:
         request.error_log_bytes = error_.bytes;
     }
 
-    /// Copies the messages to the application's buffers and tells their lengths.
-    void finish(std::uint32_t info_used, std::uint32_t error_used);
+    /// Copies the messages to the application's buffers and tells their lengths; logs why the host
+    /// does not take the image, if it does not.
+    void finish(CUresult result, std::uint32_t info_used, std::uint32_t error_used);
     /// Stores what the host answered to an option that asks, e.g. CU_JIT_WALL_TIME.
     void answer(CUjit_option option, std::uint32_t value_bits);
 
@@ -114,6 +115,9 @@ private:
     std::vector<std::pair<CUjit_option, void**>> answers_;
     Log info_;
     Log error_;
+    /// Where the application gave no error log.
+    char own_text_[512] = {};
+    void* own_used_ = nullptr;
     std::optional<ArenaBlock> logs_;
 };
 

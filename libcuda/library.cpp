@@ -23,7 +23,7 @@ CUresult load(CUlibrary* out, const Image& image, const Caller& caller, LoadOpti
     const CUresult result = call_in<wire::cuLibraryLoadData>(
         caller, caller.context != nullptr ? caller.context->handle : ContextHandle{}, {}, request,
         reply, options.payload());
-    options.finish(reply.info_log_used, reply.error_log_used);
+    options.finish(result, reply.info_log_used, reply.error_log_used);
     if (result != CUDA_SUCCESS) return result;
     const bool mirrored = caller.session->libraries.mirror(reply.library, [](Library&) {});
     if (!mirrored) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -126,8 +126,8 @@ CUBAR_API cuLibraryGetKernel(CUkernel* out, CUlibrary value, const char* name) {
     CUBAR_TRY(find_library(caller, value, request.library));
     request.payload_bytes = static_cast<std::uint32_t>(text(name).size());
     wire::cuLibraryGetKernel::Reply reply{};
-    CUBAR_TRY(call_in<wire::cuLibraryGetKernel>(caller, context_of(caller), {}, request, reply,
-                                                text(name)));
+    CUBAR_TRY(found(name, call_in<wire::cuLibraryGetKernel>(caller, context_of(caller), {}, request,
+                                                            reply, text(name))));
     if (caller.session->kernels.find(reply.kernel) == nullptr) {
         KernelFacts* facts = keep_facts(caller, facts_in(reply.kernel, reply), name);
         CUBAR_TRY(mirror_kernel(caller, reply.kernel, request.library, facts));

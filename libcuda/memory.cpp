@@ -56,6 +56,16 @@ void remember(const Caller& caller, const Allocated& made, std::uint64_t asked) 
     caller.session->addresses.add(range);
 }
 
+CUresult explained(CUresult result, std::size_t bytes) {
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+        CUBAR_LOG(kWarn,
+                  "no %zu bytes of device memory are left: free some, end other programs, or raise "
+                  "this VM's quota ('memory' in cubard's configuration)",
+                  bytes);
+    }
+    return result;
+}
+
 }  // namespace
 
 CUBAR_API cuMemAlloc_v2(CUdeviceptr* out, std::size_t bytes) {
@@ -71,7 +81,7 @@ CUBAR_API cuMemAlloc_v2(CUdeviceptr* out, std::size_t bytes) {
         allocated = {reply.address, reply.bytes};
         return CUDA_SUCCESS;
     };
-    CUBAR_TRY(allocate_apart(caller, allocate, made));
+    CUBAR_TRY(explained(allocate_apart(caller, allocate, made), bytes));
     remember(caller, made, bytes);
     *out = made.address;
     return CUDA_SUCCESS;
@@ -98,7 +108,7 @@ CUBAR_API cuMemAllocPitch_v2(CUdeviceptr* out, std::size_t* pitch, std::size_t w
         *pitch = reply.pitch;
         return CUDA_SUCCESS;
     };
-    CUBAR_TRY(allocate_apart(caller, allocate, made));
+    CUBAR_TRY(explained(allocate_apart(caller, allocate, made), width * height));
     remember(caller, made, *pitch * height);
     *out = made.address;
     return CUDA_SUCCESS;

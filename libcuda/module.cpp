@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "driver/log.h"
 #include "libcuda/image.h"
 #include "libcuda/kernel.h"
 
@@ -44,6 +45,14 @@ void drop_globals(Session& session, AnyHandle code) {
     session.addresses.remove_if([&](const MemoryRange& range) { return range.code == code; });
 }
 
+CUresult found(const char* name, CUresult result) {
+    if (result == CUDA_ERROR_NOT_FOUND) {
+        CUBAR_LOG(kWarn, "no kernel '%s' in this image: C++ names are mangled, see cuobjdump -elf",
+                  name);
+    }
+    return result;
+}
+
 namespace {
 
 CUresult load(CUmodule* out, const Image& image, const Caller& caller, LoadOptions& options) {
@@ -60,7 +69,7 @@ CUresult load(CUmodule* out, const Image& image, const Caller& caller, LoadOptio
     const CUresult result = call_in<wire::cuModuleLoadDataEx>(caller, caller.context->handle, {},
                                                               request, reply, options.payload());
     // The messages matter most where the load failed.
-    options.finish(reply.info_log_used, reply.error_log_used);
+    options.finish(result, reply.info_log_used, reply.error_log_used);
     if (result != CUDA_SUCCESS) return result;
     options.answer(CU_JIT_WALL_TIME, std::bit_cast<std::uint32_t>(reply.wall_time));
     options.answer(CU_JIT_THREADS_PER_BLOCK, reply.threads_per_block);
@@ -144,8 +153,8 @@ CUBAR_API cuModuleGetFunction(CUfunction* out, CUmodule value, const char* name)
     CUBAR_TRY(find_module(caller, value, request.module));
     request.payload_bytes = static_cast<std::uint32_t>(text(name).size());
     wire::cuModuleGetFunction::Reply reply{};
-    CUBAR_TRY(call_in<wire::cuModuleGetFunction>(caller, caller.context->handle, {}, request, reply,
-                                                 text(name)));
+    CUBAR_TRY(found(name, call_in<wire::cuModuleGetFunction>(caller, caller.context->handle, {},
+                                                             request, reply, text(name))));
     KernelFacts* facts = keep_facts(caller, facts_in(reply.function, reply), name);
     CUBAR_TRY(mirror_function(caller, reply.function, request.module, facts));
     *out = pointer_to<CUfunction>(reply.function);

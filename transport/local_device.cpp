@@ -92,7 +92,8 @@ Failure socket_failure(const char* path, const char* what) {
     const Error kind = error == ENOENT || error == ECONNREFUSED ? Error::kHostAbsent
                        : error == EACCES || error == EPERM      ? Error::kNotPermitted
                                                                 : Error::kSocketFailed;
-    return Failure::make(kind, error, "%s: %s: %s", path, what, strerrordesc_np(error));
+    return Failure::make(kind, error, "%s: %s: %s%s", path, what, strerrordesc_np(error),
+                         kind == Error::kHostAbsent ? ": is cubard running?" : "");
 }
 
 /// Receives the greeting; on success `passed` owns what came with it.

@@ -109,17 +109,38 @@ Result<Measured> measured(ImageKind kind, const std::byte* begin,
     return Measured{kind, Bytes(begin, static_cast<std::size_t>(*length))};
 }
 
-Result<Measured> measure_fatbin(const std::byte* begin) noexcept {
+constexpr Failure kEndsEarly{"image: ends before the end that it names"};
+
+bool is_there(Readable readable, const std::byte* begin, std::size_t size) noexcept {
+    return readable == nullptr || readable(Bytes(begin, size));
+}
+
+Result<Measured> measure_fatbin(const std::byte* begin, Readable readable) noexcept {
+    if (!is_there(readable, begin, kFatbinHeaderSize)) {
+        return kEndsEarly;
+    }
     return measured(ImageKind::kFatbin, begin, fatbin_length(Bytes(begin, kFatbinHeaderSize)));
 }
 
-Result<Measured> measure_elf(const std::byte* begin) noexcept {
+Result<Measured> measure_elf(const std::byte* begin, Readable readable) noexcept {
+    if (!is_there(readable, begin, kElfHeaderSize)) {
+        return kEndsEarly;
+    }
     const auto tables = elf_table_length(Bytes(begin, kElfHeaderSize));
     const auto looked_at = measured(ImageKind::kElf, begin, tables);
-    return looked_at ? measured(ImageKind::kElf, begin, elf_length(looked_at->bytes)) : looked_at;
+    if (!looked_at) {
+        return looked_at;
+    }
+    if (!is_there(readable, begin, looked_at->bytes.size())) {
+        return kEndsEarly;
+    }
+    return measured(ImageKind::kElf, begin, elf_length(looked_at->bytes));
 }
 
-Result<Measured> measure_wrapper(const std::byte* begin) noexcept {
+Result<Measured> measure_wrapper(const std::byte* begin, Readable readable) noexcept {
+    if (!is_there(readable, begin, sizeof(FatbinWrapper))) {
+        return kEndsEarly;
+    }
     FatbinWrapper wrapper;
     std::memcpy(&wrapper, begin, sizeof wrapper);
     if (wrapper.version != 1 && wrapper.version != 2) {
@@ -129,7 +150,7 @@ Result<Measured> measure_wrapper(const std::byte* begin) noexcept {
     if (data == nullptr) {
         return Failure{"fatbin wrapper: points to nothing"};
     }
-    auto fatbin = measure_fatbin(data);
+    auto fatbin = measure_fatbin(data, readable);
     if (fatbin) {
         fatbin->kind = ImageKind::kFatbinWrapper;
         fatbin->prelinked = wrapper.version == 2 ? wrapper.aux : nullptr;
@@ -151,18 +172,20 @@ ImageKind image_kind(Bytes bytes) noexcept {
     return kind_of(bytes.data(), bytes.size());
 }
 
-Result<Measured> measure(const void* image) noexcept {
+Result<Measured> measure(const void* image, Readable readable) noexcept {
     if (image == nullptr) {
         return Failure{"image: null"};
     }
     const auto* begin = static_cast<const std::byte*>(image);
-    switch (kind_of(begin, kMaxText)) {
+    // Fewer bytes than a magic number has are no image of any kind.
+    const bool begins = is_there(readable, begin, sizeof kElfMagic);
+    switch (begins ? kind_of(begin, kMaxText) : ImageKind::kUnknown) {
         case ImageKind::kFatbinWrapper:
-            return measure_wrapper(begin);
+            return measure_wrapper(begin, readable);
         case ImageKind::kFatbin:
-            return measure_fatbin(begin);
+            return measure_fatbin(begin, readable);
         case ImageKind::kElf:
-            return measure_elf(begin);
+            return measure_elf(begin, readable);
         case ImageKind::kPtx:
             return measure_ptx(begin);
         case ImageKind::kUnknown:

@@ -27,7 +27,9 @@ struct Measured {
 
 // Finds kind and length of an image of which the caller knows only where it begins. Reads headers
 // first and never past the end that they name; of text up to its null character, at most 1 GiB.
-// The caller vouches for the memory, as CUDA's does.
-Result<Measured> measure(const void* image) noexcept;
+// The caller vouches for the memory, as CUDA's does, unless it gives `readable`: that is asked of
+// each header and table before it is read, and where it says no, the image ends too early.
+using Readable = bool (*)(Bytes bytes);
+Result<Measured> measure(const void* image, Readable readable = nullptr) noexcept;
 
 }  // namespace cubar::driver::image

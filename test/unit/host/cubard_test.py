@@ -12,9 +12,9 @@ import sys
 import time
 import unittest
 
-from cubard_case import (ACCEPTED, ADDRESS, BROKEN, CHANNELS_OFFSET, CLAIM, CUBARD, DEAD, DRIVER, FREE, LIMIT, MIB,
-                         NO_ERROR, PROTOCOL, QUOTA, READY, REFUSED, RELEASE, RESTARTED, SERVING, STOPPING,
-                         WORKER_DIED, Case, Memory, receive)
+from cubard_case import (ACCEPTED, ADDRESS, BROKEN, CHANNELS_OFFSET, CLAIM, CUBARD, DEAD, DRIVER, FREE,
+                         LIMIT, MIB, NO_ERROR, PROTOCOL, QUOTA, READY, REFUSED,
+                         RESTARTED, SERVING, STOPPING, WORKER_DIED, Case, Memory)
 
 
 class Ivshmem(Case):

@@ -79,16 +79,10 @@ std::shared_ptr<GraphResources> forget(Table& table, Handle handle) {
     return resources;
 }
 
-/// An executable graph does without these from now on; a launch of it may still be at work with
-/// them, and the last who has them frees their memory.
-CUresult end_use(const Caller& caller, GraphResources& resources) {
-    return resources.stands_in.load(std::memory_order_relaxed) ? await_stand_ins(caller, resources)
-                                                               : CUDA_SUCCESS;
-}
-
 void set_resources(GraphExec& exec, std::shared_ptr<GraphResources> resources) {
     exec.needs_care.store(resources->prints.load(std::memory_order_relaxed) ||
-                              resources->stands_in.load(std::memory_order_relaxed),
+                              resources->stands_in.load(std::memory_order_relaxed) ||
+                              resources->calls.load(std::memory_order_relaxed),
                           std::memory_order_relaxed);
     exec.resources = std::move(resources);
 }
@@ -126,9 +120,7 @@ CUresult launch_with_care(const Caller& caller, GraphExec& exec, Stream& stream,
         return CUDA_SUCCESS;
     }
     if (resources->prints.load(std::memory_order_relaxed)) note_printing(caller, stream);
-    return resources->stands_in.load(std::memory_order_relaxed)
-               ? launch_with_stand_ins(caller, exec, stream, request)
-               : post<wire::cuGraphLaunch>(caller, stream, request);
+    return launch_with_resources(caller, resources, stream, request);
 }
 
 CUresult instantiate_logged(CUgraphExec* out, CUgraph graph, CUgraphNode* error_node, char* log,
@@ -194,9 +186,9 @@ CUBAR_API cuGraphExecUpdate_v2(CUgraphExec exec_value, CUgraph graph_value,
     info->errorNode = pointer_to<CUgraphNode>(reply.error_node);
     info->errorFromNode = pointer_to<CUgraphNode>(reply.error_from_node);
     CUBAR_TRY(result);
-    const std::shared_ptr<GraphResources> before = exec->resources;
+    retire(caller, exec->resources);
     set_resources(*exec, graph->resources);
-    return end_use(caller, *before);
+    return CUDA_SUCCESS;
 }
 
 CUBAR_API cuGraphExecUpdate(CUgraphExec exec, CUgraph graph, CUgraphNode* error_node,
@@ -229,12 +221,12 @@ CUBAR_API cuGraphExecDestroy(CUgraphExec value) {
     GraphExec* exec = nullptr;
     wire::cuGraphExecDestroy::Request request{};
     CUBAR_TRY(find_exec(caller, value, request.hGraphExec, exec));
-    const auto resources = forget(caller.session->graph_execs, request.hGraphExec);
+    auto resources = forget(caller.session->graph_execs, request.hGraphExec);
     if (resources == nullptr) return CUDA_ERROR_INVALID_VALUE;
     wire::cuGraphExecDestroy::Reply reply{};
     const CUresult result =
         call_in<wire::cuGraphExecDestroy>(caller, caller.thread->current(), {}, request, reply);
-    end_use(caller, *resources);
+    retire(caller, std::move(resources));
     return result;
 }
 
@@ -246,6 +238,6 @@ CUBAR_API cuGraphDestroy(CUgraph value) {
     CUBAR_TRY(find_graph(caller, value, handle, graph));
     // First there: one that belongs to a node or to a capture is not the application's to destroy.
     CUBAR_TRY(destroy_graph_on_host(caller, handle));
-    forget(caller.session->graphs, handle);
+    retire(caller, forget(caller.session->graphs, handle));
     return CUDA_SUCCESS;
 }

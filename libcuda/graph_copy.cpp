@@ -52,7 +52,17 @@ struct StandIn {
 };
 
 GraphResources::GraphResources() = default;
-GraphResources::~GraphResources() = default;
+
+GraphResources::~GraphResources() {
+    for (const std::uint64_t number : calls_) session_->host_calls.remove(number);
+}
+
+void GraphResources::add_call(Session& session, std::uint64_t number) {
+    const std::lock_guard lock(mutex_);
+    session_ = &session;
+    calls_.push_back(number);
+    calls.store(true, std::memory_order_relaxed);
+}
 
 void GraphResources::add(std::unique_ptr<StandIn> stand_in) {
     const std::lock_guard lock(mutex_);
@@ -66,6 +76,7 @@ void GraphResources::include(const std::shared_ptr<GraphResources>& part) {
     if (part->stands_in.load(std::memory_order_relaxed)) {
         stands_in.store(true, std::memory_order_relaxed);
     }
+    if (part->calls.load(std::memory_order_relaxed)) calls.store(true, std::memory_order_relaxed);
     const std::lock_guard lock(mutex_);
     if (std::find(parts_.begin(), parts_.end(), part) == parts_.end()) parts_.push_back(part);
 }
@@ -165,39 +176,56 @@ CUresult capture_bytes(const Caller& caller, Stream& stream, const CopyEnd& targ
 
 namespace {
 
-CUresult await_locked(const Caller& caller, GraphResources& resources) {
-    const GraphResources::Launch last = std::exchange(resources.last, {});
-    if (last.position == 0) return CUDA_SUCCESS;
-    Context* context = caller.session->contexts.find(last.context);
-    // Its work has ended with it.
-    if (context == nullptr) return CUDA_SUCCESS;
-    Stream* stream = last.stream ? caller.session->streams.find(last.stream) : &context->legacy;
-    return stream != nullptr ? wait_for(caller, *stream, last.position)
-                             : synchronize_on_host(caller, *context);
-}
-
-}  // namespace
-
-CUresult await_stand_ins(const Caller& caller, GraphResources& resources) {
-    const std::lock_guard lock(caller.session->stand_in_mutex);
+/// Waits until no launch uses the stand-ins any more.
+CUresult await_launches(const Caller& caller, GraphResources& resources) {
     CUresult result = CUDA_SUCCESS;
-    for (GraphResources* each : resources.all()) {
-        const CUresult waited = await_locked(caller, *each);
+    for (const GraphResources::Launch& launch : std::exchange(resources.launches, {})) {
+        Context* context = caller.session->contexts.find(launch.context);
+        // Its work has ended with it.
+        if (context == nullptr) continue;
+        Stream* stream =
+            launch.stream ? caller.session->streams.find(launch.stream) : &context->legacy;
+        const CUresult waited = stream != nullptr ? wait_for(caller, *stream, launch.position)
+                                                  : synchronize_on_host(caller, *context);
         if (waited != CUDA_SUCCESS) result = waited;
     }
     return result;
 }
 
-CUresult launch_with_stand_ins(const Caller& caller, GraphExec& exec, Stream& stream,
+void note_launch(GraphResources& resources, const Stream& stream, Position position) {
+    for (GraphResources::Launch& launch : resources.launches) {
+        if (launch.context != stream.context || launch.stream != stream.handle) continue;
+        launch.position = position;
+        return;
+    }
+    resources.launches.push_back({stream.context, stream.handle, position});
+}
+
+/// Whether all launches are known to be complete; sends nothing.
+bool launches_over(const Caller& caller, GraphResources& resources) {
+    return std::ranges::all_of(resources.launches, [&](const GraphResources::Launch& launch) {
+        const Context* context = caller.session->contexts.find(launch.context);
+        if (context == nullptr) return true;
+        const Stream* stream =
+            launch.stream ? caller.session->streams.find(launch.stream) : &context->legacy;
+        return stream != nullptr && (launch.position <= stream->proven.load() ||
+                                     completed(caller, *stream, launch.position));
+    });
+}
+
+}  // namespace
+
+CUresult launch_with_resources(const Caller& caller,
+                               const std::shared_ptr<GraphResources>& resources, Stream& stream,
                                const wire::cuGraphLaunch::Request& request) {
-    const std::shared_ptr<GraphResources> resources = exec.resources;
     const std::vector<GraphResources*> all = resources->all();
     const transport::MemoryType type = caller.channel().memory_type();
-    const std::lock_guard lock(caller.session->stand_in_mutex);
+    const std::lock_guard lock(caller.session->graph_mutex);
     bool written = false;
     for (GraphResources* each : all) {
-        CUBAR_TRY(await_locked(caller, *each));
-        // What the graph writes is filled as well: a host node of it may look before it is written.
+        if (!each->stands_in.load(std::memory_order_relaxed)) continue;
+        CUBAR_TRY(await_launches(caller, *each));
+        // What the graph writes is filled as well: a function of it may look before it is written.
         each->for_each_stand_in([&](const StandIn& stand_in) {
             stand_in.fill(type);
             written |= stand_in.written;
@@ -205,7 +233,7 @@ CUresult launch_with_stand_ins(const Caller& caller, GraphExec& exec, Stream& st
     }
     Position position = 0;
     CUBAR_TRY(post<wire::cuGraphLaunch>(caller, stream, request, {}, &position));
-    for (GraphResources* each : all) each->last = {stream.context, stream.handle, position};
+    for (GraphResources* each : all) note_launch(*each, stream, position);
     if (!written) return CUDA_SUCCESS;
     CUBAR_TRY(wait_for(caller, stream, position));
     for (GraphResources* each : all) {
@@ -214,6 +242,40 @@ CUresult launch_with_stand_ins(const Caller& caller, GraphExec& exec, Stream& st
         });
     }
     return CUDA_SUCCESS;
+}
+
+void retire(const Caller& caller, std::shared_ptr<GraphResources> resources) {
+    const auto plain = [](const GraphResources& each) {
+        return !each.stands_in.load(std::memory_order_relaxed) &&
+               !each.calls.load(std::memory_order_relaxed);
+    };
+    if (resources == nullptr || plain(*resources)) return;
+    RetiredGraphs over;
+    const std::lock_guard lock(caller.session->graph_mutex);
+    RetiredGraphs& retired = caller.session->retired_graphs;
+    retired.push_back(std::move(resources));
+    const auto first_over = std::partition(retired.begin(), retired.end(), [&](const auto& each) {
+        return !std::ranges::all_of(
+            each->all(), [&](GraphResources* part) { return launches_over(caller, *part); });
+    });
+    over.assign(std::make_move_iterator(first_over), std::make_move_iterator(retired.end()));
+    retired.erase(first_over, retired.end());
+}
+
+void show_stand_ins(Session& session, GraphResources& resources) {
+    for (GraphResources* each : resources.all()) {
+        each->for_each_stand_in([&](const StandIn& stand_in) {
+            if (stand_in.written) stand_in.empty(session.channel().memory_type());
+        });
+    }
+}
+
+void refill_stand_ins(Session& session, GraphResources& resources) {
+    for (GraphResources* each : resources.all()) {
+        each->for_each_stand_in([&](const StandIn& stand_in) {
+            if (!stand_in.written) stand_in.fill(session.channel().memory_type());
+        });
+    }
 }
 
 }  // namespace cubar::guest

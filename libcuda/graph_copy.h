@@ -15,13 +15,18 @@ CUresult capture_bytes(const Caller& caller, Stream& stream, const CopyEnd& targ
 /// Puts stand-ins in place of the ends that only this process reaches.
 CUresult stand_in(const Caller& caller, GraphResources& resources, CopyBox& box);
 
-/// Launches a graph some of whose copies have stand-ins: fills them before, and where the graph
-/// writes some, waits and empties them. CUDA reads and writes such memory when the copy runs; who
-/// changes it after the launch has a race there as well.
-CUresult launch_with_stand_ins(const Caller& caller, GraphExec& exec, Stream& stream,
+/// Launches a graph of which this process has a part. Where some of its copies have stand-ins,
+/// fills them before, and if the graph writes some, waits and empties them.
+CUresult launch_with_resources(const Caller& caller,
+                               const std::shared_ptr<GraphResources>& resources, Stream& stream,
                                const wire::cuGraphLaunch::Request& request);
 
-/// Waits until no launch uses the stand-ins any more.
-CUresult await_stand_ins(const Caller& caller, GraphResources& resources);
+/// A graph or an executable one does without these from now on. They go when no launch needs them.
+void retire(const Caller& caller, std::shared_ptr<GraphResources> resources);
+
+// Around a function that a graph calls: it sees what copies before it have written, and copies
+// after it see what it has written.
+void show_stand_ins(Session& session, GraphResources& resources);
+void refill_stand_ins(Session& session, GraphResources& resources);
 
 }  // namespace cubar::guest

@@ -12,6 +12,8 @@
 
 namespace cubar::guest {
 
+class Session;
+
 /// Arena memory in place of memory that only this process reaches, as an end of a graph's copy.
 struct StandIn;
 
@@ -28,6 +30,8 @@ public:
     std::atomic<bool> prints{false};
     /// Some of its copies have stand-ins.
     std::atomic<bool> stands_in{false};
+    /// Some of its nodes call functions of this process.
+    std::atomic<bool> calls{false};
 
     /// The other graph has become a part of this one.
     void include(const std::shared_ptr<GraphResources>& part);
@@ -35,6 +39,8 @@ public:
     std::vector<GraphResources*> all();
 
     void add(std::unique_ptr<StandIn> stand_in);
+    /// The number of a function, which goes with the graph.
+    void add_call(Session& session, std::uint64_t number);
     /// Calls visit(StandIn&) for each of its own.
     template <typename Visit>
     void for_each_stand_in(Visit&& visit) {
@@ -42,13 +48,14 @@ public:
         for (const auto& each : stand_ins_) visit(*each);
     }
 
-    /// The last launch that used its stand-ins. Guarded by the session's stand_in_mutex.
+    /// Launches that may still need it: the last in each stream. Guarded by the session's
+    /// graph_mutex.
     struct Launch {
         ContextHandle context;
         StreamHandle stream;
         Position position = 0;
     };
-    Launch last;
+    std::vector<Launch> launches;
 
 private:
     void collect(std::vector<GraphResources*>& found);
@@ -56,7 +63,13 @@ private:
     std::mutex mutex_;
     std::vector<std::shared_ptr<GraphResources>> parts_;
     std::vector<std::unique_ptr<StandIn>> stand_ins_;
+    Session* session_ = nullptr;
+    std::vector<std::uint64_t> calls_;
 };
+
+/// Resources whose graphs are gone while launches of them may still run. Guarded by the session's
+/// graph_mutex.
+using RetiredGraphs = std::vector<std::shared_ptr<GraphResources>>;
 
 /// A graph as the guest knows it; its nodes it does not know.
 struct Graph {

@@ -10,6 +10,7 @@
 
 #include "cubar/sticky.h"
 #include "libcuda/address_map.h"
+#include "libcuda/callback.h"
 #include "libcuda/capture.h"
 #include "libcuda/kernel_facts.h"
 #include "libcuda/objects.h"
@@ -41,8 +42,10 @@ public:
     GraphTable graphs;
     GraphExecTable graph_execs;
     Captures captures;
-    /// Held while a graph with stand-ins is launched (libcuda/graph_copy.h).
-    std::mutex stand_in_mutex;
+    HostCalls host_calls{*this};
+    RetiredGraphs retired_graphs;
+    /// Held while a graph is launched of which this process has a part (libcuda/graph_copy.h).
+    std::mutex graph_mutex;
 
     AddressMap addresses;
     AddressReservations reservations;

@@ -17,6 +17,7 @@
 #include "cubar/record.h"
 #include "cubar/sticky.h"
 #include "host/worker/allocations.h"
+#include "host/worker/callback.h"
 #include "host/worker/capture.h"
 #include "host/worker/driver.h"
 #include "host/worker/graph.h"
@@ -83,6 +84,7 @@ public:
     HandleTable<Kind::kFunction, FunctionObject> functions;
     Graphs graphs;
     ActiveCaptures captures;
+    HostCalls host_calls;
 
     // What a handle from the guest stands for; CUDA's fitting error for one that is not live. A
     // null stream is the legacy one; a null context is none.

@@ -141,3 +141,10 @@ TEST_CASE("captures and graphs") {
     expect<wire::cuGraphDestroy>(8, 8);
     expect<wire::cuGraphExecUpdate_v2>(8 + 8, 8 + 8 + 4 + 4);
 }
+
+TEST_CASE("functions of the guest that the driver calls") {
+    expect<wire::cuLaunchHostFunc>(8, 8);
+    expect<wire::cuStreamAddCallback>(8, 8);
+    expect<wire::host_call_wait>(8 + 4 + 4, 8 + 8 + 4 + 4);
+    expect<wire::host_call_idle>(8, 8);
+}

@@ -104,6 +104,7 @@ FakeSession::~FakeSession() {
     const std::uint64_t one = 1;
     REQUIRE(::write(stop_.get(), &one, sizeof one) == sizeof one);
     thread_.join();
+    session_->host_calls.close();
     offload_.reset();  // waits for its jobs, which use the rest
     pulse_.reset();
     executor_.reset();

@@ -14,16 +14,6 @@ CUstream own_default(CUstream stream) {
 
 }  // namespace
 
-CUBAR_EXPORT CUresult CUDAAPI cuLaunchHostFunc_ptsz(CUstream stream, CUhostFn function,
-                                                    void* data) {
-    return cuLaunchHostFunc(own_default(stream), function, data);
-}
-
-CUBAR_EXPORT CUresult CUDAAPI cuStreamAddCallback_ptsz(CUstream stream, CUstreamCallback callback,
-                                                       void* data, unsigned int flags) {
-    return cuStreamAddCallback(own_default(stream), callback, data, flags);
-}
-
 CUBAR_EXPORT CUresult CUDAAPI cuLaunchCooperativeKernel_ptsz(
     CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
     unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared,

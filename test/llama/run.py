@@ -38,6 +38,7 @@ class Setup:
     cublas: str
     wrapper: list
     capability: str
+    eager: bool
     limit: float
     scratch: Path
 
@@ -55,6 +56,8 @@ def generate(case, setup, device, follow=()):
     else:
         command = setup.wrapper + command
         variables = environment(setup.library, setup.cublas, setup.cuda_libraries) | case.environment()
+        if setup.eager:
+            variables["GGML_CUDA_DISABLE_GRAPHS"] = "1"
         if setup.capability:
             variables["CUBAR_SOFTGPU_CC"] = setup.capability
     outcome = run(command, variables | QUIET, setup.limit)
@@ -107,6 +110,7 @@ def main():
                         help="directory of cudart and cuBLAS")
     parser.add_argument("--cublas", default="", help="directory of a libcublas.so.13 that comes first")
     parser.add_argument("--capability", default="", help="compute capability of the software GPU")
+    parser.add_argument("--eager", action="store_true", help="without CUDA graphs in any case")
     parser.add_argument("--limit", type=float, default=300, help="seconds for each run")
     parser.add_argument("--suite", default="", help="only cases of this suite")
     parser.add_argument("cases", nargs="*", help="only cases whose names contain one of these")
@@ -125,7 +129,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="cubar-llama-") as name:
         setup = Setup(home, options.library and os.path.abspath(options.library), options.cuda_libraries,
                       options.cublas and os.path.abspath(options.cublas), shlex.split(options.wrapper),
-                      options.capability, options.limit, Path(name))
+                      options.capability, options.eager, options.limit, Path(name))
         return 1 if run_all(cases, setup) else 0
 
 

@@ -11,12 +11,12 @@ ArenaBlock::~ArenaBlock() {
 
 ArenaBlock ArenaBlock::allocate(const Caller& caller, std::size_t bytes) {
     transport::Arena& arena = caller.channel().arena();
-    std::uint64_t offset = arena.allocate(bytes, kPageBytes);
-    if (offset == transport::Arena::kNone && lease_granules(caller, bytes)) {
-        offset = arena.allocate(bytes, kPageBytes);
+    for (;;) {
+        const std::uint64_t offset = arena.allocate(bytes, kPageBytes);
+        if (offset != transport::Arena::kNone) return ArenaBlock(*caller.session, offset, bytes);
+        // Another thread may take or return the lease before this one gets its part of it.
+        if (!lease_granules(caller, bytes)) return {};
     }
-    if (offset == transport::Arena::kNone) return {};
-    return ArenaBlock(*caller.session, offset, bytes);
 }
 
 bool lease_granules(const Caller& caller, std::size_t bytes) {

@@ -10,11 +10,14 @@ namespace {
 // Until here a fence usually comes; then asking the host, which sleeps, is cheaper than looking.
 constexpr transport::Nanoseconds kFencePatience = 200'000;
 
-// A legacy stream waits for the others, so its own fence says little while there are any.
+// A legacy stream waits for the others, so its own fence says little while there are any, or while
+// those that were destroyed may have work left.
 bool waits_for_others(const Caller& caller, const Stream& stream) {
     if (stream.handle) return false;
     const Context* context = caller.session->contexts.find(stream.context);
-    return context == nullptr || context->blocking_streams.load(std::memory_order_relaxed) != 0;
+    return context == nullptr || context->blocking_streams.load(std::memory_order_relaxed) != 0 ||
+           context->orphaned_blocking.load(std::memory_order_relaxed) >
+               stream.proven.load(std::memory_order_relaxed);
 }
 
 template <Kind K, typename Table, typename Pointer>
@@ -75,13 +78,15 @@ CUresult wait_for(const Caller& caller, Stream& stream, Position position) {
 
 CUresult synchronize_on_host(const Caller& caller, Stream& stream) {
     const bool printed = stream.prints.exchange(false, std::memory_order_relaxed);
-    const Position before = stream.last.load(std::memory_order_relaxed);
+    // Of other streams' work a legacy stream's wait proves what it waits for.
+    const Position before =
+        stream.handle ? stream.last.load(std::memory_order_relaxed) : caller.channel().position();
     wire::cuStreamSynchronize::Request request{};
     request.hStream = stream.handle;
     wire::cuStreamSynchronize::Reply reply{};
     const CUresult result =
         call_in<wire::cuStreamSynchronize>(caller, stream.context, stream.handle, request, reply);
-    if (result == CUDA_SUCCESS) prove(stream, before);
+    if (result == CUDA_SUCCESS) raise(stream.proven, before);
     if (printed) fetch_output(caller);
     return result;
 }

@@ -128,23 +128,6 @@ CUresult pace_slowly(const Caller& caller, Stream& stream);
     return posted < kMaxUnfinished / 2 ? CUDA_SUCCESS : pace_slowly(Caller(caller), stream);
 }
 
-/// Remembers that the record that ends at `position` went to the stream.
-inline void note(Stream& stream, Position position) {
-    Position last = stream.last.load(std::memory_order_relaxed);
-    // Another thread may have posted a later one meanwhile.
-    while (last < position &&
-           !stream.last.compare_exchange_weak(last, position, std::memory_order_relaxed)) {
-    }
-}
-
-/// Remembers that the host has waited for the stream's work up to `position`.
-inline void prove(Stream& stream, Position position) {
-    Position proven = stream.proven.load(std::memory_order_relaxed);
-    while (proven < position &&
-           !stream.proven.compare_exchange_weak(proven, position, std::memory_order_relaxed)) {
-    }
-}
-
 /// Sends work to a stream and does not wait. `position`, if wanted, is the end of its record.
 template <typename W>
 CUresult post(const Caller& caller, Stream& stream, const typename W::Request& request,
@@ -156,7 +139,7 @@ CUresult post(const Caller& caller, Stream& stream, const typename W::Request& r
                                stream.context.bits(), stream.handle.bits()},
                               request, payload);
     if (posted.error != transport::Error::kNone) return session_error(posted.error);
-    note(stream, posted.position);
+    raise(stream.last, posted.position);
     if (position != nullptr) *position = posted.position;
     return CUDA_SUCCESS;
 }

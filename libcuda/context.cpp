@@ -36,6 +36,9 @@ CUresult mirror_context(const Caller& caller, const ContextFacts& facts) {
         context.greatest_priority = facts.greatest_priority;
         context.storage.store(std::shared_ptr<driver::ContextStorage>(std::move(storage)));
         context.blocking_streams.store(0, std::memory_order_relaxed);
+        context.orphaned.store(0, std::memory_order_relaxed);
+        context.orphaned_blocking.store(0, std::memory_order_relaxed);
+        context.proven.store(0, std::memory_order_relaxed);
         // cuStreamGetId of the legacy stream: unique among the host's ids, which are small.
         context.legacy.reset({}, facts.handle, CU_STREAM_DEFAULT, 0, facts.handle.bits(),
                              facts.legacy_fence);
@@ -62,6 +65,8 @@ void drop_context(const Caller& caller, ContextHandle handle) {
         session.kernel_facts.release(object.facts);
         return true;
     });
+    // Facts are recycled, and answers are kept by where they lie.
+    session.occupancy.clear();
     session.modules.forget_if(
         [&](ModuleHandle, const Module& object) { return object.context == handle; });
     session.addresses.remove_if([&](const MemoryRange& range) {
@@ -109,7 +114,8 @@ CUresult synchronize_streams(const Caller& caller, Context& context) {
 }  // namespace
 
 CUresult synchronize_context(const Caller& caller, Context& context) {
-    bool idle = true;
+    bool idle = context.orphaned.load(std::memory_order_relaxed) <=
+                context.proven.load(std::memory_order_relaxed);
     const auto look = [&](const Stream& stream) {
         if (stream.context != context.handle) return;
         // The legacy stream waits for the others, each of which is looked at by itself.
@@ -126,21 +132,35 @@ CUresult synchronize_context(const Caller& caller, Context& context) {
     return synchronize_on_host(caller, context);
 }
 
-CUresult synchronize_on_host(const Caller& caller, Context& context) {
-    const auto for_each_stream = [&](auto&& visit) {
-        visit(context.legacy);
-        caller.session->streams.for_each([&](StreamHandle, Stream& stream) {
-            if (stream.context == context.handle) visit(stream);
-        });
-    };
+namespace {
+
+template <typename Visit>
+void for_each_stream(const Caller& caller, Context& context, Visit&& visit) {
+    visit(context.legacy);
+    caller.session->streams.for_each([&](StreamHandle, Stream& stream) {
+        if (stream.context == context.handle) visit(stream);
+    });
+}
+
+}  // namespace
+
+bool take_prints(const Caller& caller, Context& context) {
     bool printed = false;
-    for_each_stream([&](Stream& stream) {
+    for_each_stream(caller, context, [&](Stream& stream) {
         printed |= stream.prints.exchange(false, std::memory_order_relaxed);
     });
+    return printed;
+}
+
+CUresult synchronize_on_host(const Caller& caller, Context& context) {
+    const bool printed = take_prints(caller, context);
     const Position before = caller.channel().position();
     wire::cuCtxSynchronize::Reply reply{};
     const CUresult result = call_in<wire::cuCtxSynchronize>(caller, context.handle, {}, {}, reply);
-    if (result == CUDA_SUCCESS) for_each_stream([&](Stream& stream) { prove(stream, before); });
+    if (result == CUDA_SUCCESS) {
+        raise(context.proven, before);
+        for_each_stream(caller, context, [&](Stream& stream) { raise(stream.proven, before); });
+    }
     if (printed) fetch_output(caller);
     return result;
 }
@@ -218,10 +238,12 @@ CUBAR_API cuCtxDestroy_v2(CUcontext value) {
     if (context->primary) return CUDA_ERROR_INVALID_CONTEXT;
     const cubar::ContextHandle handle = context->handle;
     clear_storage(*caller.session, handle);
+    const bool printed = take_prints(caller, *context);
     wire::cuCtxDestroy_v2::Request request{};
     request.context = handle;
     wire::cuCtxDestroy_v2::Reply reply{};
     const CUresult result = call_in<wire::cuCtxDestroy_v2>(caller, {}, {}, request, reply);
+    if (printed) fetch_output(caller);
     drop_context(caller, handle);
     if (caller.thread->current() == handle) caller.thread->contexts.pop_back();
     return result;

@@ -38,6 +38,10 @@ std::shared_ptr<driver::ContextStorage> context_storage(CUcontext context);
 /// it still lives, since they may use it, and without any lock, since they take their own.
 void clear_storage(const Session& session, ContextHandle context);
 
+/// True if kernels of the context that print were launched since it was synchronised last; clears
+/// it.
+bool take_prints(const Caller& caller, Context& context);
+
 /// Forgets a context that the host has destroyed, and all that lived in it.
 void drop_context(const Caller& caller, ContextHandle context);
 

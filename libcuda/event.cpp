@@ -97,7 +97,7 @@ CUBAR_API cuEventQuery(CUevent value) {
     wire::cuEventQuery::Reply reply{};
     const CUresult result =
         call_in<wire::cuEventQuery>(asked.caller, asked.event->context, {}, request, reply);
-    if (result == CUDA_SUCCESS && stream != nullptr) prove(*stream, position);
+    if (result == CUDA_SUCCESS && stream != nullptr) raise(stream->proven, position);
     return result;
 }
 
@@ -119,7 +119,7 @@ CUBAR_API cuEventSynchronize(CUevent value) {
     wire::cuEventSynchronize::Reply reply{};
     const CUresult result =
         call_in<wire::cuEventSynchronize>(asked.caller, asked.event->context, {}, request, reply);
-    if (result == CUDA_SUCCESS && stream != nullptr) prove(*stream, position);
+    if (result == CUDA_SUCCESS && stream != nullptr) raise(stream->proven, position);
     if (printed) fetch_output(asked.caller);
     return result;
 }

@@ -2,7 +2,6 @@
 #include "libcuda/image.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "driver/image/fatbin.h"
 #include "driver/image/image.h"
 #include "driver/log.h"
+#include "libcuda/own_memory.h"
 #include "transport/bulk_copy.h"
 #include "transport/descriptor.h"
 
@@ -24,14 +24,6 @@ namespace {
 /// An image of up to this size goes in one piece; a larger one would take arena that others need.
 constexpr std::size_t kOnePiece = std::size_t{16} << 20;
 constexpr std::size_t kPart = kGranuleBytes;
-
-/// False where a part of the range is not mapped: an image that is shorter than its header says.
-bool is_mapped(std::span<const std::byte> bytes) {
-    const std::uint64_t begin = reinterpret_cast<std::uint64_t>(bytes.data());
-    const std::uint64_t page = begin & ~(kPageBytes - 1);
-    // Writes nothing back, and tells of holes.
-    return msync(reinterpret_cast<void*>(page), begin - page + bytes.size(), MS_ASYNC) == 0;
-}
 
 Image measured(const driver::image::Result<driver::image::Measured>& found) {
     if (!found) return {{}, found.reason()};

@@ -83,11 +83,24 @@ struct Context {
     Stream legacy;
     /// Streams of this context that its legacy stream waits for (CU_STREAM_DEFAULT ones).
     std::atomic<std::uint32_t> blocking_streams{0};
+    /// Streams end before their work does. The ends of the last records of those that did, of any
+    /// and of such as the legacy stream waits for: synchronising waits for them as well.
+    std::atomic<Position> orphaned{0};
+    std::atomic<Position> orphaned_blocking{0};
+    /// Up to here all work of the context is complete, as a host that waited for it said.
+    std::atomic<Position> proven{0};
 };
 
 /// In place of a stream of which a fence could tell: only the host knows when the event was
 /// recorded, because a graph does it.
 inline constexpr StreamHandle kRecordedByGraph(std::uint64_t{1});
+
+/// Moves a position that only rises. Another thread may have moved it further meanwhile.
+inline void raise(std::atomic<Position>& position, Position to) {
+    Position now = position.load(std::memory_order_relaxed);
+    while (now < to && !position.compare_exchange_weak(now, to, std::memory_order_relaxed)) {
+    }
+}
 
 struct Event {
     ContextHandle context;

@@ -21,8 +21,8 @@ using Question = OccupancyCache::Question;
 
 CUresult active_blocks(const Caller& caller, const Callee& callee, int block_threads,
                        std::size_t shared_bytes, unsigned flags, int& blocks) {
-    const OccupancyCache::Key key{callee.facts, Question::kBlocks, flags, block_threads,
-                                  shared_bytes};
+    const OccupancyCache::Key key{callee.facts, caller.context->device, Question::kBlocks,
+                                  flags,        block_threads,          shared_bytes};
     if (const auto known = caller.session->occupancy.find(key)) {
         blocks = static_cast<int>(*known);
         return CUDA_SUCCESS;
@@ -149,7 +149,11 @@ CUBAR_API cuOccupancyAvailableDynamicSMemPerBlock(std::size_t* out, CUfunction v
     if (out == nullptr || blocks <= 0 || block_threads <= 0) return CUDA_ERROR_INVALID_VALUE;
     Callee callee;
     CUBAR_TRY(find_callee(caller, value, callee));
-    const OccupancyCache::Key key{callee.facts, Question::kDynamicShared, 0, block_threads,
+    const OccupancyCache::Key key{callee.facts,
+                                  caller.context->device,
+                                  Question::kDynamicShared,
+                                  0,
+                                  block_threads,
                                   static_cast<std::uint64_t>(blocks)};
     if (const auto known = caller.session->occupancy.find(key)) {
         *out = *known;

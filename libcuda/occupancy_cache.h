@@ -18,6 +18,7 @@ public:
     enum class Question : std::uint8_t { kBlocks, kDynamicShared };
     struct Key {
         const KernelFacts* facts;
+        std::int32_t device;
         Question question;
         std::uint32_t flags;
         std::int32_t block_threads;

@@ -9,6 +9,7 @@
 #include "libcuda/arena.h"
 #include "libcuda/context.h"
 #include "libcuda/copy.h"
+#include "libcuda/own_memory.h"
 
 namespace cubar::guest {
 namespace {
@@ -137,6 +138,9 @@ CUBAR_API cuMemHostRegister_v2(void* address, std::size_t bytes, unsigned int fl
     }
     if ((flags & (CU_MEMHOSTREGISTER_DEVICEMAP | CU_MEMHOSTREGISTER_IOMEMORY)) != 0) {
         return CUDA_ERROR_NOT_SUPPORTED;
+    }
+    if (!is_mapped({static_cast<const std::byte*>(address), bytes})) {
+        return CUDA_ERROR_INVALID_VALUE;
     }
     MemoryRange range;
     range.begin = reinterpret_cast<std::uint64_t>(address);

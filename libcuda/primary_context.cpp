@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "libcuda/context.h"
+#include "libcuda/output.h"
 
 using namespace cubar::guest;
 namespace wire = cubar::wire;
@@ -11,15 +12,15 @@ namespace {
 
 /// The primary context of one device. Only the first retain and the last release cross.
 struct Primary {
+    // Held while the host makes or ends the context, so that no thread meets a half of one. Never
+    // held while a context's storage runs its destructors: they take a runtime's locks, under which
+    // other threads come here.
+    std::mutex mutex;
     cubar::ContextHandle handle;
     unsigned retained = 0;
     unsigned flags = CU_CTX_SCHED_AUTO;
 };
 
-// Held while the host makes or ends a context, so that no thread meets a half of one. Never held
-// while a context's storage runs its destructors: they take a runtime's locks, under which other
-// threads come here.
-std::mutex mutex;
 std::array<Primary, cubar::kMaxDevices> primaries;
 
 CUresult primary_of(CUdevice device, Primary*& out) {
@@ -43,7 +44,7 @@ CUresult make(const Caller& caller, CUdevice device, Primary& primary) {
     return CUDA_SUCCESS;
 }
 
-/// What `out` says is made if there is none. The mutex is held.
+/// What `out` says is made if there is none. Its mutex is held.
 CUresult make_if_needed(CUdevice device, Primary& primary, CUcontext& out) {
     if (!primary.handle) {
         Caller caller;
@@ -61,13 +62,16 @@ CUresult end(CUdevice device, Primary& primary, cubar::ContextHandle handle,
     Caller caller;
     CUBAR_TRY(enter_session(caller));
     clear_storage(*caller.session, handle);
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(primary.mutex);
     if (primary.handle != handle || !still_ends(primary)) return CUDA_SUCCESS;
     primary.handle = {};
+    Context* context = caller.session->contexts.find(handle);
+    const bool printed = context != nullptr && take_prints(caller, *context);
     typename W::Request request{};
     request.dev = static_cast<std::int32_t>(caller.process->host_device(device));
     typename W::Reply reply{};
     const CUresult result = call_in<W>(caller, {}, {}, request, reply);
+    if (printed) fetch_output(caller);
     drop_context(caller, handle);
     return result;
 }
@@ -79,7 +83,7 @@ namespace cubar::guest {
 CUresult primary_context(CUdevice device, CUcontext& out) {
     Primary* primary = nullptr;
     CUBAR_TRY(primary_of(device, primary));
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(primary->mutex);
     return make_if_needed(device, *primary, out);
 }
 
@@ -89,7 +93,7 @@ CUBAR_API cuDevicePrimaryCtxRetain(CUcontext* out, CUdevice device) {
     Primary* primary = nullptr;
     CUBAR_TRY(primary_of(device, primary));
     if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(primary->mutex);
     CUBAR_TRY(make_if_needed(device, *primary, *out));
     ++primary->retained;
     return CUDA_SUCCESS;
@@ -100,7 +104,7 @@ CUBAR_API cuDevicePrimaryCtxRelease_v2(CUdevice device) {
     CUBAR_TRY(primary_of(device, primary));
     cubar::ContextHandle ended;
     {
-        const std::lock_guard lock(mutex);
+        const std::lock_guard lock(primary->mutex);
         if (primary->retained == 0) return CUDA_ERROR_INVALID_CONTEXT;
         ended = primary->handle;
         // A reset leaves those who retain what is no more.
@@ -119,7 +123,7 @@ CUBAR_API cuDevicePrimaryCtxReset_v2(CUdevice device) {
     CUBAR_TRY(primary_of(device, primary));
     cubar::ContextHandle ended;
     {
-        const std::lock_guard lock(mutex);
+        const std::lock_guard lock(primary->mutex);
         ended = primary->handle;
         if (!ended) return CUDA_SUCCESS;
         primary->flags = CU_CTX_SCHED_AUTO;
@@ -143,7 +147,7 @@ CUBAR_API cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned int flags) {
     request.flags = flags;
     wire::cuDevicePrimaryCtxSetFlags_v2::Reply reply{};
     CUBAR_TRY(call_in<wire::cuDevicePrimaryCtxSetFlags_v2>(caller, {}, {}, request, reply));
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(primary->mutex);
     primary->flags = flags;
     Context* context = caller.session->contexts.find(primary->handle);
     if (context != nullptr) context->flags.store(flags, std::memory_order_relaxed);
@@ -158,7 +162,7 @@ CUBAR_API cuDevicePrimaryCtxGetState(CUdevice device, unsigned int* flags, int* 
     Primary* primary = nullptr;
     CUBAR_TRY(primary_of(device, primary));
     if (flags == nullptr || active == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(primary->mutex);
     *flags = primary->flags;
     *active = primary->handle ? 1 : 0;
     return CUDA_SUCCESS;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <mutex>
 #include <utility>
 
@@ -69,36 +70,45 @@ public:
     };
 
     /// Takes the arena for one set, if none was taken yet, before the application takes all of it:
-    /// copies must go on. False: there is no room.
+    /// copies must go on. False: there is no room. `lease(bytes, offset)` says whether it got any.
     template <typename Lease>
     bool prepare(Lease&& lease) {
-        const std::lock_guard lock(mutex_);
-        if (leased_ == 0) add_set(lease);
+        std::unique_lock lock(mutex_);
+        if (leased_ == 0) add_set(lease, lock);
         return leased_ != 0;
     }
 
     /// An empty loan: the host has no arena left for even one set.
     template <typename Lease>
     Loan borrow(Lease&& lease) {
+        std::unique_lock lock(mutex_);
         for (;;) {
-            const std::uint32_t seen = returned_.load(std::memory_order_acquire);
-            {
-                const std::lock_guard lock(mutex_);
-                if (idle_count_ == 0 && leased_ < kSets && !exhausted_) add_set(lease);
-                if (idle_count_ != 0) return Loan(*this, take());
-                if (leased_ == 0) return {};
-            }
+            if (idle_count_ == 0 && leased_ + leasing_ < kSets && !exhausted_) add_set(lease, lock);
+            if (idle_count_ != 0) return Loan(*this, take());
+            if (leased_ + leasing_ == 0) return {};
+            const std::uint32_t seen = returned_.load(std::memory_order_relaxed);
+            lock.unlock();
             transport::futex_wait(returned_, seen, transport::kNever,
                                   transport::FutexScope::kPrivate);
+            lock.lock();
         }
     }
 
 private:
+    static constexpr int kEveryone = std::numeric_limits<int>::max();
+
+    /// Leases without the lock, since the host is asked: sets come back meanwhile.
     template <typename Lease>
-    void add_set(Lease&& lease) {
+    void add_set(Lease&& lease, std::unique_lock<std::mutex>& lock) {
         std::uint64_t offset = 0;
-        if (!lease(kGranuleBytes, offset)) {
+        ++leasing_;
+        lock.unlock();
+        const bool got = lease(kGranuleBytes, offset);
+        lock.lock();
+        --leasing_;
+        if (!got) {
             exhausted_ = leased_ != 0;  // the sets at hand must do from now on
+            wake(kEveryone);            // who waits for this one alone waits for nothing
             return;
         }
         StagingSet& set = sets_[leased_];
@@ -120,22 +130,23 @@ private:
         return set;
     }
     void give_back(StagingSet& set) {
-        {
-            const std::lock_guard lock(mutex_);
-            put(set);
-        }
-        // Pairs with the acquire load in borrow().
-        returned_.fetch_add(1, std::memory_order_release);
-        transport::futex_wake(returned_, 1, transport::FutexScope::kPrivate);
+        const std::lock_guard lock(mutex_);
+        put(set);
+        wake(1);
+    }
+    void wake(int waiters) {
+        returned_.fetch_add(1, std::memory_order_relaxed);
+        transport::futex_wake(returned_, waiters, transport::FutexScope::kPrivate);
     }
 
     std::mutex mutex_;
-    std::atomic<std::uint32_t> returned_{0};  ///< sets that came back; those who wait sleep on it
+    std::atomic<std::uint32_t> returned_{0};  ///< moves, under the lock, when waiting may be over
     std::array<StagingSet, kSets> sets_;
     std::array<StagingSet*, kSets> idle_{};
     std::size_t first_idle_ = 0;
     std::size_t idle_count_ = 0;
     std::size_t leased_ = 0;
+    std::size_t leasing_ = 0;  ///< sets that threads are asking the host for
     bool exhausted_ = false;
 };
 

@@ -22,9 +22,36 @@ CUresult thread_stream(const Caller& caller, Stream*& out) {
     });
     if (!mirrored) return CUDA_ERROR_OUT_OF_MEMORY;
     caller.context->blocking_streams.fetch_add(1, std::memory_order_relaxed);
+    // Those of destroyed contexts went with them.
+    std::erase_if(caller.thread->streams, [&](const ThreadState::ThreadStream& known) {
+        return caller.session->contexts.find(known.context) == nullptr;
+    });
     caller.thread->streams.push_back({context, reply.stream});
     out = caller.session->streams.find(reply.stream);
     return CUDA_SUCCESS;
+}
+
+/// Forgets a stream that the host is about to destroy; its work goes on. False: there is none.
+bool drop_stream(const Caller& caller, StreamHandle handle) {
+    const Stream* stream = caller.session->streams.find(handle);
+    if (stream == nullptr) return false;
+    Context* owner = caller.session->contexts.find(stream->context);
+    const bool blocking = stream->blocking();
+    const Position last = stream->last.load(std::memory_order_relaxed);
+    // Remembered first, so that no thread that synchronises finds neither.
+    if (owner != nullptr && last != 0 && !completed(caller, *stream, last)) {
+        raise(owner->orphaned, last);
+        if (blocking) raise(owner->orphaned_blocking, last);
+        // What its kernels print comes when the context is synchronised.
+        if (stream->prints.load(std::memory_order_relaxed)) {
+            owner->legacy.prints.store(true, std::memory_order_relaxed);
+        }
+    }
+    if (!caller.session->streams.forget(handle)) return false;
+    if (owner != nullptr && blocking) {
+        owner->blocking_streams.fetch_sub(1, std::memory_order_relaxed);
+    }
+    return true;
 }
 
 /// A stream that an application may ask about or destroy.
@@ -53,12 +80,7 @@ CUresult find_stream(const Caller& caller, CUstream value, Stream*& out) {
 void destroy_thread_streams(ThreadState& thread) {
     Caller caller;
     if (thread.streams.empty() || enter_session(caller) != CUDA_SUCCESS) return;
-    for (const ThreadState::ThreadStream& ended : thread.streams) {
-        caller.session->streams.forget(ended.stream);
-        if (Context* context = caller.session->contexts.find(ended.context); context != nullptr) {
-            context->blocking_streams.fetch_sub(1, std::memory_order_relaxed);
-        }
-    }
+    for (const ThreadState::ThreadStream& ended : thread.streams) drop_stream(caller, ended.stream);
     thread.streams.clear();
     // Nobody is left to be told of an error.
     caller.channel().post(
@@ -105,16 +127,9 @@ CUBAR_API cuStreamDestroy_v2(CUstream value) {
     Stream* stream = caller.session->streams.find(handle);
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     const cubar::ContextHandle context = stream->context;
-    const bool blocking = stream->blocking();
-    // What its kernels print would come with no later synchronisation.
-    if (stream->prints.load(std::memory_order_relaxed))
-        CUBAR_TRY(synchronize_on_host(caller, *stream));
     caller.session->captures.drop(*caller.session, *stream);
     wire::cuStreamDestroy_v2::Reply reply{};
-    if (!caller.session->streams.forget(handle)) return CUDA_ERROR_INVALID_HANDLE;
-    if (Context* owner = caller.session->contexts.find(context); owner != nullptr && blocking) {
-        owner->blocking_streams.fetch_sub(1, std::memory_order_relaxed);
-    }
+    if (!drop_stream(caller, handle)) return CUDA_ERROR_INVALID_HANDLE;
     return call_in<wire::cuStreamDestroy_v2>(caller, context, {}, {handle}, reply);
 }
 
@@ -142,7 +157,7 @@ CUBAR_API cuStreamQuery(CUstream value) {
     wire::cuStreamQuery::Reply reply{};
     const CUresult result =
         call_in<wire::cuStreamQuery>(asked.caller, stream.context, stream.handle, request, reply);
-    if (result == CUDA_SUCCESS) prove(stream, last);
+    if (result == CUDA_SUCCESS) raise(stream.proven, last);
     return result;
 }
 

@@ -4,6 +4,9 @@
 
 #include "softgpu/api/entry.h"
 #include "softgpu/api/stream_handle.h"
+#include "softgpu/device/capture.h"
+#include "softgpu/device/graph_work.h"
+#include "softgpu/device/issue.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -14,8 +17,8 @@ CUBAR_EXPORT CUresult CUDAAPI cuLaunchHostFunc(CUstream stream, CUhostFn functio
     return entry(__func__, [&](Driver& driver) {
         require_value(function != nullptr, "a null pointer");
         const api::StreamPlace place = api::stream_of(driver, stream);
-        // Not called in a faulted context, as CUDA documents.
-        place.order().submit(place.stream, device::make_callback_task([=] { function(data); }));
+        device::issue(*place.context, place.stream,
+                      std::make_shared<device::HostWork>(function, data));
     });
 }
 
@@ -24,6 +27,8 @@ CUBAR_EXPORT CUresult CUDAAPI cuStreamAddCallback(CUstream stream, CUstreamCallb
     return entry(__func__, [&](Driver& driver) {
         require_value(callback != nullptr && flags == 0, "an argument");
         const api::StreamPlace place = api::stream_of(driver, stream);
+        // CUDA does not capture these.
+        driver.captures().forbid(place.stream);
         // Called in a faulted context too, with the context's error.
         place.order().submit(place.stream,
                              device::make_unskippable_callback_task(

@@ -3,6 +3,7 @@
 #include <cuda.h>
 
 #include "softgpu/api/entry.h"
+#include "softgpu/device/capture.h"
 #include "softgpu/device/current.h"
 
 using namespace cubar::softgpu;
@@ -69,7 +70,9 @@ ContextRef context_of(Driver& driver, CUcontext handle) {
 
 CUresult synchronize(const char* function, CUcontext handle) {
     return entry(function, [&](Driver& driver) {
-        context_of(driver, handle)->synchronize();
+        const ContextRef context = context_of(driver, handle);
+        driver.captures().forbid_context(context->handle());
+        context->synchronize();
         driver.pools().observe();
     });
 }

@@ -4,6 +4,7 @@
 
 #include <cuda.h>
 
+#include "softgpu/api/copy_descriptor.h"
 #include "softgpu/api/entry.h"
 #include "softgpu/api/stream_handle.h"
 
@@ -41,15 +42,19 @@ Side unified(CUdeviceptr pointer) {
     return {{pointer, 0, 0}, Claim::kUnified};
 }
 
+void enqueue(const api::StreamPlace& place, Mode mode, const Copy& copy) {
+    if (mode == Mode::kSync)
+        copy.run(*place.context, place.stream);
+    else
+        copy.run_async(*place.context, place.stream);
+}
+
 CUresult run(const char* function, Mode mode, const Side& to, const Side& from, CopyExtent extent,
              CUstream stream) {
     return entry(function, [&](Driver& driver) {
         const api::StreamPlace place = api::stream_of(driver, stream);
         const Copy copy(driver.memory(), to.where, to.claim, from.where, from.claim, extent);
-        if (mode == Mode::kSync)
-            copy.run(*place.context, place.stream);
-        else
-            copy.run_async(*place.context, place.stream);
+        enqueue(place, mode, copy);
     });
 }
 
@@ -111,20 +116,24 @@ CUresult run_2d(const char* function, Mode mode, const CUDA_MEMCPY2D* copy, CUst
 
 /// CUDA_MEMCPY3D and CUDA_MEMCPY3D_PEER name the members that matter alike.
 template <class Descriptor>
+Copy checked_3d(Driver& driver, const Descriptor& copy) {
+    require_value(copy.srcLOD == 0 && copy.dstLOD == 0, "there are no mipmaps");
+    const CopyExtent extent{copy.WidthInBytes, copy.Height, copy.Depth};
+    const Side from = side_of({copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcXInBytes,
+                               copy.srcY, copy.srcZ, copy.srcPitch, copy.srcHeight},
+                              extent);
+    const Side to = side_of({copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstXInBytes,
+                             copy.dstY, copy.dstZ, copy.dstPitch, copy.dstHeight},
+                            extent);
+    return {driver.memory(), to.where, to.claim, from.where, from.claim, extent};
+}
+
+template <class Descriptor>
 CUresult run_3d(const char* function, Mode mode, const Descriptor* copy, CUstream stream) {
-    return entry(function, [&](Driver&) {
+    return entry(function, [&](Driver& driver) {
         require_value(copy != nullptr, "a null pointer");
-        require_value(copy->srcLOD == 0 && copy->dstLOD == 0, "there are no mipmaps");
-        const CopyExtent extent{copy->WidthInBytes, copy->Height, copy->Depth};
-        const Side from =
-            side_of({copy->srcMemoryType, copy->srcHost, copy->srcDevice, copy->srcXInBytes,
-                     copy->srcY, copy->srcZ, copy->srcPitch, copy->srcHeight},
-                    extent);
-        const Side to =
-            side_of({copy->dstMemoryType, copy->dstHost, copy->dstDevice, copy->dstXInBytes,
-                     copy->dstY, copy->dstZ, copy->dstPitch, copy->dstHeight},
-                    extent);
-        return run(function, mode, to, from, extent, stream);
+        const api::StreamPlace place = api::stream_of(driver, stream);
+        enqueue(place, mode, checked_3d(driver, *copy));
     });
 }
 
@@ -155,6 +164,10 @@ CUresult run_peer(const char* function, Mode mode, CUdeviceptr to, CUcontext to_
 // The synchronous ones in their two spellings, with the legacy and with the thread's own default
 // stream, are generated; these are what both call.
 namespace cubar::softgpu::api {
+
+Copy copy_of(Driver& driver, const CUDA_MEMCPY3D& descriptor) {
+    return checked_3d(driver, descriptor);
+}
 
 CUresult body_cuMemcpy(CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream) {
     return linear("cuMemcpy", unified(to), unified(from), size, stream);

@@ -4,6 +4,7 @@
 
 #include "softgpu/api/entry.h"
 #include "softgpu/api/stream_handle.h"
+#include "softgpu/device/capture.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -48,6 +49,8 @@ CUresult record(const char* function, CUevent handle, CUstream stream, unsigned 
         const EventRef event = event_of(driver, handle);
         require(event->context() == place.context->handle(), CUDA_ERROR_INVALID_HANDLE,
                 "event and stream belong to two contexts");
+        const bool external = (flags & CU_EVENT_RECORD_EXTERNAL) != 0;
+        if (driver.captures().take_record(event, handle, place.stream, external)) return;
         event->record(place.order(), place.stream);
     });
 }
@@ -59,6 +62,8 @@ CUresult elapsed(const char* function, float* milliseconds, CUevent start, CUeve
         const EventRef second = event_of(driver, end);
         healthy_context_of(driver, *first);
         healthy_context_of(driver, *second);
+        driver.captures().forbid_event(*first);
+        driver.captures().forbid_event(*second);
         *milliseconds = Event::elapsed(*first, *second);
     });
 }
@@ -97,6 +102,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuEventRecordWithFlags(CUevent event, CUstream str
 CUBAR_EXPORT CUresult CUDAAPI cuEventQuery(CUevent handle) {
     return entry(__func__, [&](Driver& driver) {
         const EventRef event = event_of(driver, handle);
+        driver.captures().forbid_event(*event);
         const bool done = event->point().done();
         healthy_context_of(driver, *event);
         return done ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
@@ -106,6 +112,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuEventQuery(CUevent handle) {
 CUBAR_EXPORT CUresult CUDAAPI cuEventSynchronize(CUevent handle) {
     return entry(__func__, [&](Driver& driver) {
         const EventRef event = event_of(driver, handle);
+        driver.captures().forbid_event(*event);
         event->point().wait();
         driver.pools().observe();
         healthy_context_of(driver, *event)->flush_prints();

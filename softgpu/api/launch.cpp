@@ -8,7 +8,9 @@
 
 #include "softgpu/api/entry.h"
 #include "softgpu/api/function_handle.h"
+#include "softgpu/api/launch_attributes.h"
 #include "softgpu/api/stream_handle.h"
+#include "softgpu/device/issue.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -27,53 +29,20 @@ constexpr auto kInvalidConfiguration = static_cast<CUresult>(9);
 
 void launch(Driver& driver, CUfunction function, LaunchRequest request, CUstream stream) {
     require(function != nullptr, CUDA_ERROR_INVALID_HANDLE, "a null function");
-    if (device::handle_is(device::HandleKind::kKernel, function))
+    if (device::handle_is(device::HandleKind::kKernel, function)) {
         request.bad_dimensions = kInvalidConfiguration;
+        request.kernel = reinterpret_cast<CUkernel>(function);
+    }
     const api::StreamPlace place = api::stream_of_current(driver, stream);
     device::FunctionRef found = api::function_of(driver, *place.context, function);
     require(found->context() == place.context->handle(), CUDA_ERROR_INVALID_HANDLE,
             "the function belongs to another context");
-    device::PreparedLaunch prepared(*place.context, std::move(found), request);
-    const device::Point end = std::move(prepared).submit(*place.context, place.stream);
+    const device::Point end = device::issue(
+        *place.context, place.stream,
+        std::make_shared<device::PreparedLaunch>(place.context, std::move(found), request));
     if (!driver.settings().launch_blocking) return;
     end.wait();
     place.context->require_healthy();
-}
-
-/// Checks the attributes of a launch. True if it is a cooperative one.
-bool read_cooperative(std::span<const CUlaunchAttribute> attributes) {
-    bool cooperative = false;
-    for (const CUlaunchAttribute& attribute : attributes) {
-        const CUlaunchAttributeValue& value = attribute.value;
-        switch (attribute.id) {
-            case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
-                cooperative = value.cooperative != 0;
-                break;
-            case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-                require(
-                    value.clusterDim.x <= 1 && value.clusterDim.y <= 1 && value.clusterDim.z <= 1,
-                    CUDA_ERROR_NOT_SUPPORTED, "clusters of more than one block");
-                break;
-            case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
-            case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
-            case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
-                throw api::Error(CUDA_ERROR_NOT_SUPPORTED, "this launch attribute");
-            // Permissions to overlap, and hints: a launch that makes no use of them is right.
-            case CU_LAUNCH_ATTRIBUTE_IGNORE:
-            case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
-            case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
-            case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
-            case CU_LAUNCH_ATTRIBUTE_PRIORITY:
-            case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP:
-            case CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN:
-            case CU_LAUNCH_ATTRIBUTE_PREFERRED_CLUSTER_DIMENSION:
-            case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
-                break;
-            default:
-                throw api::Error(CUDA_ERROR_INVALID_VALUE, "no such launch attribute");
-        }
-    }
-    return cooperative;
 }
 
 }  // namespace
@@ -95,14 +64,16 @@ CUBAR_EXPORT CUresult CUDAAPI cuLaunchKernelEx(const CUlaunchConfig* config, CUf
     return entry(__func__, [&](Driver& driver) {
         require_value(config != nullptr, "a null pointer");
         require_value(config->numAttrs == 0 || config->attrs != nullptr, "a null pointer");
-        const bool cooperative = read_cooperative(std::span(config->attrs, config->numAttrs));
+        const std::span attributes(config->attrs, config->numAttrs);
+        const bool cooperative = api::read_attributes(attributes);
         launch(driver, function,
                {{config->gridDimX, config->gridDimY, config->gridDimZ},
                 {config->blockDimX, config->blockDimY, config->blockDimZ},
                 config->sharedMemBytes,
                 parameters,
                 extra,
-                cooperative},
+                cooperative,
+                attributes},
                config->hStream);
     });
 }

@@ -3,6 +3,7 @@
 #include <cuda.h>
 
 #include "softgpu/api/entry.h"
+#include "softgpu/device/capture.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -27,6 +28,7 @@ bool is_freed_by_mem_free(const Allocation& allocation) {
 
 CUdeviceptr allocate(Driver& driver, const ContextRef& context, std::size_t size, MemoryKind kind,
                      unsigned flags = 0) {
+    driver.captures().forbid_unsafe();
     return driver
         .with_reclaim([&] {
             return context->memory().allocate(context->device().heap(), context->owner(), size,
@@ -84,6 +86,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemFree_v2(CUdeviceptr address) {
     return entry(__func__, [&](Driver& driver) {
         const ContextRef context = driver.current_healthy();
         if (address == 0) return;
+        driver.captures().forbid_unsafe();
         const AllocationRef allocation = driver.memory().find(address);
         require_value(allocation != nullptr && allocation->base == address &&
                           is_freed_by_mem_free(*allocation),

@@ -3,6 +3,7 @@
 #include <cuda.h>
 
 #include "softgpu/api/entry.h"
+#include "softgpu/device/capture.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -29,6 +30,7 @@ void allocate(Driver& driver, void** pointer, std::size_t size, unsigned flags) 
     require_value(pointer != nullptr && size != 0, "nowhere, or nothing, to allocate");
     require_value((flags & ~kAllocFlags) == 0, "unknown flags");
     const auto context = driver.current_healthy();
+    driver.captures().forbid_unsafe();
     // With unified addressing all of it is mapped, whether asked for or not.
     const AllocationRef allocation =
         driver.memory().allocate_pinned(context->owner(), size, flags | CU_MEMHOSTALLOC_DEVICEMAP);
@@ -42,6 +44,7 @@ CUresult register_host(const char* function, void* pointer, std::size_t size, un
         require((flags & CU_MEMHOSTREGISTER_IOMEMORY) == 0, CUDA_ERROR_NOT_SUPPORTED,
                 "device memory of others");
         const auto context = driver.current_healthy();
+        driver.captures().forbid_unsafe();
         driver.memory().register_host(context->owner(), address_of(pointer), size,
                                       flags | CU_MEMHOSTREGISTER_DEVICEMAP);
     });
@@ -68,6 +71,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemFreeHost(void* pointer) {
     return entry(__func__, [&](Driver& driver) {
         driver.current_healthy();
         if (pointer == nullptr) return;
+        driver.captures().forbid_unsafe();
         const auto is_pinned = [](const Allocation& allocation) {
             return allocation.kind == MemoryKind::kPinned;
         };
@@ -93,6 +97,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemHostUnregister(void* pointer) {
     return entry(__func__, [&](Driver& driver) {
         require_value(pointer != nullptr, "a null pointer");
         driver.current_healthy();
+        driver.captures().forbid_unsafe();
         const auto is_registered = [](const Allocation& allocation) {
             return allocation.kind == MemoryKind::kRegistered;
         };

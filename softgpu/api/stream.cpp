@@ -6,6 +6,7 @@
 
 #include "softgpu/api/entry.h"
 #include "softgpu/api/stream_handle.h"
+#include "softgpu/device/capture.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -34,6 +35,7 @@ CUresult destroy(const char* function, CUstream handle) {
     return entry(function, [&](Driver& driver) {
         const StreamRef stream = driver.streams.remove(handle);
         require(stream != nullptr, CUDA_ERROR_INVALID_HANDLE, "no such stream");
+        driver.captures().drop_stream(stream);
         if (const ContextRef context = driver.find_context(stream->context()))
             context->streams().remove(stream);
     });
@@ -61,6 +63,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuStreamDestroy_v2(CUstream stream) {
 CUBAR_EXPORT CUresult CUDAAPI cuStreamQuery(CUstream stream) {
     return entry(__func__, [&](Driver& driver) {
         const api::StreamPlace place = api::stream_of(driver, stream);
+        driver.captures().forbid(place.stream);
         const bool idle = place.stream->idle();
         place.context->require_healthy();
         return idle ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
@@ -70,6 +73,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuStreamQuery(CUstream stream) {
 CUBAR_EXPORT CUresult CUDAAPI cuStreamSynchronize(CUstream stream) {
     return entry(__func__, [&](Driver& driver) {
         const api::StreamPlace place = api::stream_of(driver, stream);
+        driver.captures().forbid(place.stream);
         place.order().wait_for(place.stream);
         driver.pools().observe();
         place.context->flush_prints();
@@ -84,6 +88,8 @@ CUBAR_EXPORT CUresult CUDAAPI cuStreamWaitEvent(CUstream stream, CUevent handle,
         const api::StreamPlace place = api::stream_of(driver, stream);
         const device::EventRef event = driver.events.find(handle);
         require(event != nullptr, CUDA_ERROR_INVALID_HANDLE, "no such event");
+        const bool external = (flags & CU_EVENT_WAIT_EXTERNAL) != 0;
+        if (driver.captures().take_wait(event, handle, place.stream, external)) return;
         device::Point point = event->point();
         if (point.done()) return;
         place.order().submit(place.stream, device::make_task([] {}), {std::move(point)});
@@ -132,36 +138,4 @@ CUBAR_EXPORT CUresult CUDAAPI cuStreamGetDevice(CUstream stream, CUdevice* ordin
         require_value(ordinal != nullptr, "a null pointer");
         *ordinal = api::stream_of(driver, stream).context->device().ordinal();
     });
-}
-
-// Nothing can be captured yet (cuStreamBeginCapture is a gap), so these answers are whole.
-
-CUBAR_EXPORT CUresult CUDAAPI cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
-    return entry(__func__, [&](Driver& driver) {
-        require_value(status != nullptr, "a null pointer");
-        api::stream_of(driver, stream);
-        *status = CU_STREAM_CAPTURE_STATUS_NONE;
-    });
-}
-
-CUBAR_EXPORT CUresult CUDAAPI cuStreamGetCaptureInfo_v2(CUstream stream,
-                                                        CUstreamCaptureStatus* status,
-                                                        cuuint64_t* /*id*/, CUgraph* /*graph*/,
-                                                        const CUgraphNode** /*dependencies*/,
-                                                        size_t* /*dependency_count*/) {
-    return cuStreamIsCapturing(stream, status);
-}
-
-CUBAR_EXPORT CUresult CUDAAPI cuStreamGetCaptureInfo_v3(CUstream stream,
-                                                        CUstreamCaptureStatus* status,
-                                                        cuuint64_t* /*id*/, CUgraph* /*graph*/,
-                                                        const CUgraphNode** /*dependencies*/,
-                                                        const CUgraphEdgeData** /*edges*/,
-                                                        size_t* /*dependency_count*/) {
-    return cuStreamIsCapturing(stream, status);
-}
-
-CUBAR_EXPORT CUresult CUDAAPI cuStreamGetCaptureInfo(CUstream stream, CUstreamCaptureStatus* status,
-                                                     cuuint64_t* /*id*/) {
-    return cuStreamIsCapturing(stream, status);
 }

@@ -7,6 +7,7 @@
 
 #include "softgpu/api/entry.h"
 #include "softgpu/api/stream_handle.h"
+#include "softgpu/api/value_operation.h"
 #include "softgpu/device/memory_value.h"
 
 using namespace cubar::softgpu;
@@ -51,6 +52,43 @@ ValueOperation from(const CUstreamBatchMemOpParams& parameters) {
 
 }  // namespace
 
+namespace cubar::softgpu::api {
+
+std::vector<ValueOperation> value_operations(const CUstreamBatchMemOpParams* parameters,
+                                             unsigned count) {
+    require_value(count != 0 && count <= kMostOperations && parameters != nullptr, "an argument");
+    std::vector<ValueOperation> operations;
+    for (const auto& each : std::span(parameters, count)) operations.push_back(from(each));
+    return operations;
+}
+
+CUstreamBatchMemOpParams value_parameters(const ValueOperation& operation) {
+    const bool wide = operation.bytes == 8;
+    CUstreamBatchMemOpParams parameters{};
+    switch (operation.kind) {
+        case Kind::kWrite:
+            parameters.operation =
+                wide ? CU_STREAM_MEM_OP_WRITE_VALUE_64 : CU_STREAM_MEM_OP_WRITE_VALUE_32;
+            parameters.writeValue.address = operation.address;
+            parameters.writeValue.value64 = operation.value;
+            parameters.writeValue.flags = operation.flags;
+            break;
+        case Kind::kWait:
+            parameters.operation =
+                wide ? CU_STREAM_MEM_OP_WAIT_VALUE_64 : CU_STREAM_MEM_OP_WAIT_VALUE_32;
+            parameters.waitValue.address = operation.address;
+            parameters.waitValue.value64 = operation.value;
+            parameters.waitValue.flags = operation.flags;
+            break;
+        case Kind::kBarrier:
+            parameters.operation = CU_STREAM_MEM_OP_BARRIER;
+            break;
+    }
+    return parameters;
+}
+
+}  // namespace cubar::softgpu::api
+
 CUBAR_EXPORT CUresult CUDAAPI cuStreamWriteValue32_v2(CUstream stream, CUdeviceptr address,
                                                       cuuint32_t value, unsigned int flags) {
     return run(__func__, stream, {Kind::kWrite, 4, address, value, flags});
@@ -75,11 +113,9 @@ CUBAR_EXPORT CUresult CUDAAPI cuStreamBatchMemOp_v2(CUstream stream, unsigned in
                                                     CUstreamBatchMemOpParams* parameters,
                                                     unsigned int flags) {
     return entry(__func__, [&](Driver& driver) {
-        require_value(count != 0 && count <= kMostOperations && parameters != nullptr && flags == 0,
-                      "an argument");
+        require_value(flags == 0, "unknown flags");
+        const auto operations = api::value_operations(parameters, count);
         const api::StreamPlace place = api::stream_of(driver, stream);
-        std::vector<ValueOperation> operations;
-        for (const auto& each : std::span(parameters, count)) operations.push_back(from(each));
         device::run_values(*place.context, place.stream, operations);
     });
 }

@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "softgpu/device/capture.h"
+#include "softgpu/device/driver.h"
 #include "softgpu/device/error.h"
 
 namespace cubar::softgpu::device {
@@ -79,7 +81,50 @@ std::vector<std::byte> Copy::gather() const {
     return bytes;
 }
 
+void Copy::check_again(const Memory& memory) const {
+    const auto again = [&](const CopySide& side, Place place) {
+        if (place != Place::kPageable) check(memory, side, Claim::kDevice, extent_);
+    };
+    if (extent_.empty()) return;
+    again(destination_, to_);
+    again(source_, from_);
+}
+
+CUDA_MEMCPY3D Copy::description() const {
+    CUDA_MEMCPY3D told{};
+    const auto rows = [](const CopySide& side) {
+        return side.pitch == 0 ? 0 : side.slice / side.pitch;
+    };
+    if (from_ == Place::kDevice) {
+        told.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+        told.srcDevice = source_.base;
+    } else {
+        told.srcMemoryType = CU_MEMORYTYPE_HOST;
+        told.srcHost = at(source_.base);
+    }
+    told.srcPitch = source_.pitch;
+    told.srcHeight = rows(source_);
+    if (to_ == Place::kDevice) {
+        told.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+        told.dstDevice = destination_.base;
+    } else {
+        told.dstMemoryType = CU_MEMORYTYPE_HOST;
+        told.dstHost = at(destination_.base);
+    }
+    told.dstPitch = destination_.pitch;
+    told.dstHeight = rows(destination_);
+    told.WidthInBytes = extent_.width;
+    told.Height = extent_.height;
+    told.Depth = extent_.depth;
+    return told;
+}
+
+void CopyWork::run(Stream& stream) const {
+    if (still_right(stream, [&] { copy_.check_again(Driver::get().memory()); })) copy_.perform();
+}
+
 void Copy::run(Context& context, const StreamRef& stream) const {
+    Driver::get().captures().forbid(stream);
     if (to_ == Place::kDevice && from_ == Place::kDevice) {
         run_async(context, stream);
         return;
@@ -90,6 +135,8 @@ void Copy::run(Context& context, const StreamRef& stream) const {
 }
 
 void Copy::run_async(Context& context, const StreamRef& stream) const {
+    if (Driver::get().captures().take(stream, [&] { return std::make_shared<CopyWork>(*this); }))
+        return;
     if (to_ == Place::kPageable ||
         (from_ == Place::kPageable && extent_.bytes() > kLargestStaged)) {
         context.streams().execute(stream, make_task([copy = *this] { copy.perform(); }));

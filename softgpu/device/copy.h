@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <cstddef>
 #include <vector>
 
 #include "softgpu/device/context.h"
 #include "softgpu/device/memory.h"
+#include "softgpu/device/work.h"
 
 namespace cubar::softgpu::device {
 
@@ -49,8 +52,17 @@ public:
     /// cuMemcpy…Async: a pageable source is consumed, a pageable destination filled on return.
     void run_async(Context& context, const StreamRef& stream) const;
 
-private:
     void perform() const;
+    /// Throws CUDA_ERROR_INVALID_VALUE when memory that CUDA knew at the first check has gone.
+    void check_again(const Memory& memory) const;
+
+    [[nodiscard]] const CopyExtent& extent() const { return extent_; }
+    [[nodiscard]] Place to() const { return to_; }
+    [[nodiscard]] Place from() const { return from_; }
+    /// As cuMemcpy3D would be told of it.
+    [[nodiscard]] CUDA_MEMCPY3D description() const;
+
+private:
     /// The source, row behind row.
     [[nodiscard]] std::vector<std::byte> gather() const;
 
@@ -59,6 +71,23 @@ private:
     CopyExtent extent_;
     Place to_;
     Place from_;
+};
+
+/// A copy that lies at rest in a graph: host memory is read and written when it runs.
+class CopyWork final : public Work {
+public:
+    explicit CopyWork(const Copy& copy) : CopyWork(copy, copy.description()) {}
+    CopyWork(const Copy& copy, const CUDA_MEMCPY3D& description)
+        : Work(CU_GRAPH_NODE_TYPE_MEMCPY), copy_(copy), description_(description) {}
+    void run(Stream& stream) const override;
+
+    [[nodiscard]] const Copy& copy() const { return copy_; }
+    /// As the caller gave it, where the caller gave one.
+    [[nodiscard]] const CUDA_MEMCPY3D& description() const { return description_; }
+
+private:
+    Copy copy_;
+    CUDA_MEMCPY3D description_;
 };
 
 }  // namespace cubar::softgpu::device

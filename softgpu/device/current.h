@@ -11,6 +11,8 @@ namespace cubar::softgpu::device {
 struct ThreadState {
     /// The last one is current. Handles, not objects: a context may end while it is on a stack.
     std::vector<CUcontext> contexts;
+    /// How captures interact with this thread's calls; see cuThreadExchangeStreamCaptureMode.
+    CUstreamCaptureMode capture_mode = CU_STREAM_CAPTURE_MODE_GLOBAL;
 
     [[nodiscard]] CUcontext current() const { return contexts.empty() ? nullptr : contexts.back(); }
     void set_current(CUcontext context);

@@ -11,6 +11,7 @@
 #include "driver/visible_devices.h"
 #include "softgpu/device/current.h"
 #include "softgpu/device/error.h"
+#include "softgpu/device/graphs.h"
 
 namespace cubar::softgpu::device {
 namespace {
@@ -38,7 +39,10 @@ std::vector<unsigned> visible(int count) {
 
 }  // namespace
 
-Driver::Driver() : settings_(Settings::from_environment()), memory_(settings_.strict) {
+Driver::Driver()
+    : settings_(Settings::from_environment()),
+      memory_(settings_.strict),
+      graphs_(std::make_unique<Graphs>()) {
     for (const unsigned index : visible(settings_.devices)) {
         const auto ordinal = static_cast<int>(devices_.size());
         devices_.push_back(
@@ -66,6 +70,10 @@ CUresult Driver::initialise() {
 
 Driver* Driver::instance() {
     return the_driver.load(std::memory_order_acquire);
+}
+
+Captures& Driver::captures() const {
+    return graphs_->captures;
 }
 
 exec::Executor& Driver::executor() {
@@ -152,6 +160,7 @@ void Driver::end_context(const ContextRef& context) {
     const CUcontext handle = context->handle();
     context->storage()->clear(handle);
     const auto belongs = [handle](const auto& object) { return object.context() == handle; };
+    captures().drop_context(handle);
     streams.remove_if(belongs);
     context->end();
     // Released only now, since work in flight may have used them.
@@ -206,6 +215,7 @@ void Driver::settle_all() {
 }
 
 void Driver::forget_thread(std::uint64_t thread) {
+    captures().drop_thread(thread);
     for (const ContextRef& context : contexts.objects()) context->streams().forget_thread(thread);
 }
 

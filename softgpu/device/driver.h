@@ -21,6 +21,9 @@
 
 namespace cubar::softgpu::device {
 
+class Captures;
+struct Graphs;
+
 /// A device's primary context: the handle stays the same from one life to the next.
 struct Primary {
     std::mutex mutex;  // over retain, release and reset, which may take long
@@ -42,6 +45,8 @@ public:
 
     [[nodiscard]] const Settings& settings() const { return settings_; }
     [[nodiscard]] Memory& memory() { return memory_; }
+    [[nodiscard]] Graphs& graphs() const { return *graphs_; }
+    [[nodiscard]] Captures& captures() const;
     [[nodiscard]] VirtualMemory& virtual_memory() { return virtual_memory_; }
     [[nodiscard]] MemoryPools& pools() { return pools_; }
     /// Starts its threads at the first call.
@@ -117,6 +122,7 @@ private:
 
     const Settings settings_;
     Memory memory_;
+    const std::unique_ptr<Graphs> graphs_;
     std::vector<std::unique_ptr<Device>> devices_;
     VirtualMemory virtual_memory_{memory_};
     MemoryPools pools_{memory_};

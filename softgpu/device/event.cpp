@@ -16,12 +16,35 @@ std::int64_t now() {
 
 }  // namespace
 
+void Event::Stamp::operator()() const {
+    *time_ = now();
+}
+
 void Event::record(StreamSet& streams, const StreamRef& stream) {
-    auto time = std::make_shared<std::int64_t>(0);
+    const Stamp stamp;
     // Held over both steps, so that of two racing records the later one in the stream stays.
     std::lock_guard lock(mutex_);
-    Point point = streams.submit_brief(stream, [time] { *time = now(); });
-    latest_ = Record{std::move(point), std::move(time)};
+    replace({streams.submit_brief(stream, stamp), stamp});
+}
+
+void Event::recorded(Point point, Stamp stamp) {
+    std::lock_guard lock(mutex_);
+    replace({std::move(point), std::move(stamp)});
+}
+
+void Event::replace(Record record) {
+    latest_ = std::move(record);
+    mark_ = nullptr;
+}
+
+void Event::captured(std::shared_ptr<const CaptureMark> mark) {
+    std::lock_guard lock(mutex_);
+    mark_ = std::move(mark);
+}
+
+std::shared_ptr<const CaptureMark> Event::mark() const {
+    std::lock_guard lock(mutex_);
+    return mark_;
 }
 
 Point Event::point() const {
@@ -41,7 +64,7 @@ float Event::elapsed(const Event& start, const Event& end) {
     require(first && second, CUDA_ERROR_INVALID_HANDLE, "an event that was never recorded");
     if (!first->point.done() || !second->point.done())
         throw Error(CUDA_ERROR_NOT_READY, "an event has not happened yet");
-    return static_cast<float>(*second->time - *first->time) / 1e6F;
+    return static_cast<float>(*second->stamp.time_ - *first->stamp.time_) / 1e6F;
 }
 
 }  // namespace cubar::softgpu::device

@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "softgpu/device/capture.h"
+#include "softgpu/device/driver.h"
 #include "softgpu/device/error.h"
+#include "softgpu/device/issue.h"
 
 namespace cubar::softgpu::device {
 
@@ -40,9 +43,13 @@ void Fill::perform() const {
     }
 }
 
+void FillWork::run(Stream& stream) const {
+    if (still_right(stream, [&] { fill_.check(Driver::get().memory()); })) fill_.perform();
+}
+
 void run_fill_async(Context& context, const StreamRef& stream, const Fill& fill) {
     fill.check(context.memory());
-    context.streams().submit(stream, make_task([fill] { fill.perform(); }));
+    issue(context, stream, std::make_shared<FillWork>(fill));
 }
 
 void run_fill(Context& context, const StreamRef& stream, const Fill& fill) {
@@ -51,6 +58,7 @@ void run_fill(Context& context, const StreamRef& stream, const Fill& fill) {
         run_fill_async(context, stream, fill);
         return;
     }
+    Driver::get().captures().forbid(stream);
     fill.check(context.memory());
     context.streams().execute(stream, make_task([fill] { fill.perform(); }));
     context.require_healthy();

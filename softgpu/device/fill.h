@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "softgpu/device/context.h"
+#include "softgpu/device/work.h"
 
 namespace cubar::softgpu::device {
 
@@ -20,6 +21,17 @@ struct Fill {
     /// Throws CUDA_ERROR_INVALID_VALUE.
     void check(const Memory& memory) const;
     void perform() const;
+};
+
+class FillWork final : public Work {
+public:
+    explicit FillWork(const Fill& fill) : Work(CU_GRAPH_NODE_TYPE_MEMSET), fill_(fill) {}
+    void run(Stream& stream) const override;
+
+    [[nodiscard]] const Fill& fill() const { return fill_; }
+
+private:
+    Fill fill_;
 };
 
 /// Checks and enqueues it. The host waits only where the memory is its own.

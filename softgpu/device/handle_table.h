@@ -22,6 +22,10 @@ enum class HandleKind : std::uint8_t {
     kLibrary,
     kKernel,
     kLink,
+    kGraph,
+    kGraphNode,
+    kGraphExec,
+    kUserObject,
     kPhysicalMemory,
     kMemoryPool,
 };

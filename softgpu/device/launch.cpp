@@ -117,48 +117,70 @@ CUresult error_of(exec::FaultKind kind) {
     return CUDA_ERROR_LAUNCH_FAILED;
 }
 
-PreparedLaunch::PreparedLaunch(const Context& context, FunctionRef function,
+PreparedLaunch::PreparedLaunch(ContextRef context, FunctionRef function,
                                const LaunchRequest& request)
-    : function_(std::move(function)) {
+    : Work(CU_GRAPH_NODE_TYPE_KERNEL),
+      context_(std::move(context)),
+      function_(std::move(function)),
+      attributes_(request.attributes.begin(), request.attributes.end()),
+      kernel_(request.kernel) {
     check_dimensions(request);
     function_->prepare();
     check_resources(*function_, request);
     parameters_ = pack(function_->info(), request);
-    if (request.cooperative) {
-        require(context.device().attribute(CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH) == 1,
-                CUDA_ERROR_NOT_SUPPORTED, "there are no cooperative launches");
-        const auto resident = static_cast<std::uint64_t>(
-            active_blocks(context.device().architecture(),
-                          demand_of(*function_, static_cast<int>(request.block.count()),
-                                    request.dynamic_shared)));
-        require(request.grid.count() <= resident * Device::kMultiprocessors,
-                CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE, "the grid cannot be resident at once");
-    }
     config_.grid = request.grid;
     config_.block = request.block;
     config_.dynamic_shared = request.dynamic_shared;
     config_.cooperative = request.cooperative;
-    config_.stack_bytes = context.stack_size();
+    config_.stack_bytes = context_->stack_size();
     config_.multiprocessors = Device::kMultiprocessors;
+    check_cooperative();
 }
 
-Point PreparedLaunch::submit(Context& context, const StreamRef& stream) && {
-    if (Driver::get().settings().null_kernels) return context.streams().submit_brief(stream, [] {});
-    return context.streams().submit(stream, std::move(*this).task(context));
+void PreparedLaunch::check_cooperative() const {
+    if (!config_.cooperative) return;
+    require(context_->device().attribute(CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH) == 1,
+            CUDA_ERROR_NOT_SUPPORTED, "there are no cooperative launches");
+    const auto resident = static_cast<std::uint64_t>(active_blocks(
+        context_->device().architecture(),
+        demand_of(*function_, static_cast<int>(config_.block.count()), config_.dynamic_shared)));
+    require(config_.grid.count() <= resident * Device::kMultiprocessors,
+            CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE, "the grid cannot be resident at once");
 }
 
-TaskPtr PreparedLaunch::task(Context& context) && {
-    // The context waits for its streams before it ends, so the reference holds.
-    return make_task([launch = std::move(*this), &context, fault = context.fault(),
-                      print = context.print()]() mutable {
-        launch.config_.parameters = launch.parameters_;
-        launch.config_.print = print.get();
-        const std::optional<exec::Fault> why =
-            Driver::get().executor().run(launch.function_->program(), launch.function_->kernel(),
-                                         launch.config_, context.memory().map());
-        if (why) report(*why, *fault);
-        context.flush_prints_eagerly();
-    });
+std::shared_ptr<PreparedLaunch> PreparedLaunch::with(const CUlaunchAttribute& attribute) const {
+    auto changed = std::make_shared<PreparedLaunch>(*this);
+    std::erase_if(changed->attributes_,
+                  [&](const CUlaunchAttribute& each) { return each.id == attribute.id; });
+    changed->attributes_.push_back(attribute);
+    if (attribute.id == CU_LAUNCH_ATTRIBUTE_COOPERATIVE) {
+        changed->config_.cooperative = attribute.value.cooperative != 0;
+        changed->check_cooperative();
+    }
+    return changed;
+}
+
+void PreparedLaunch::run(Stream& /*stream*/) const {
+    if (brief()) return;
+    exec::LaunchConfig config = config_;
+    config.parameters = parameters_;
+    config.print = context_->print().get();
+    const std::optional<exec::Fault> why = Driver::get().executor().run(
+        function_->program(), function_->kernel(), config, context_->memory().map());
+    if (why) report(*why, *context_->fault());
+    context_->flush_prints_eagerly();
+}
+
+bool PreparedLaunch::brief() const {
+    return Driver::get().settings().null_kernels;
+}
+
+std::vector<void*> PreparedLaunch::parameter_pointers() const {
+    std::vector<void*> pointers;
+    for (const auto& parameter : function_->info().parameters)
+        // CUDA's structures have no const; cuda.h says not to write there.
+        pointers.push_back(const_cast<std::byte*>(parameters_.data()) + parameter.offset);
+    return pointers;
 }
 
 }  // namespace cubar::softgpu::device

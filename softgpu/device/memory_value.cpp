@@ -7,7 +7,9 @@
 #include <thread>
 #include <vector>
 
+#include "softgpu/device/driver.h"
 #include "softgpu/device/error.h"
+#include "softgpu/device/issue.h"
 
 namespace cubar::softgpu::device {
 namespace {
@@ -64,8 +66,7 @@ void wait(const Stream& stream, Address address, std::uint64_t value, unsigned c
 void ValueOperation::check(const Memory& memory) const {
     if (kind == Kind::kBarrier) return;
     require_value(address != 0 && address % bytes == 0, "the word is not aligned");
-    require_value(memory.holds(address, bytes),
-                  "the word is not in memory that CUDA knows");
+    require_value(memory.holds(address, bytes), "the word is not in memory that CUDA knows");
     if (kind == Kind::kWrite) {
         require_value((flags & ~unsigned{CU_STREAM_WRITE_VALUE_NO_MEMORY_BARRIER}) == 0,
                       "unknown flags");
@@ -88,21 +89,27 @@ void ValueOperation::perform(const Stream& stream) const {
     }
 }
 
+ValuesWork::ValuesWork(const Memory& memory, std::span<const ValueOperation> operations)
+    : Work(CU_GRAPH_NODE_TYPE_BATCH_MEM_OP),
+      operations_(operations.begin(), operations.end()),
+      waits_(std::any_of(operations.begin(), operations.end(), [](const auto& each) {
+          return each.kind == ValueOperation::Kind::kWait;
+      })) {
+    for (const ValueOperation& operation : operations_) operation.check(memory);
+}
+
+void ValuesWork::run(Stream& stream) const {
+    for (const ValueOperation& operation : operations_) {
+        // A fault while one waited: nothing after it happens.
+        if (stream.abandoned()) return;
+        if (still_right(stream, [&] { operation.check(Driver::get().memory()); }))
+            operation.perform(stream);
+    }
+}
+
 void run_values(Context& context, const StreamRef& stream,
                 std::span<const ValueOperation> operations) {
-    for (const ValueOperation& operation : operations) operation.check(context.memory());
-    auto perform = [list = std::vector(operations.begin(), operations.end())](Stream& own) {
-        for (const ValueOperation& operation : list)
-            // A fault while one waited: nothing after it happens.
-            if (!own.abandoned()) operation.perform(own);
-    };
-    const bool waits = std::any_of(operations.begin(), operations.end(), [](const auto& each) {
-        return each.kind == ValueOperation::Kind::kWait;
-    });
-    if (waits)
-        context.streams().submit(stream, make_task(std::move(perform)));
-    else
-        context.streams().submit_brief(stream, std::move(perform));
+    issue(context, stream, std::make_shared<ValuesWork>(context.memory(), operations));
 }
 
 }  // namespace cubar::softgpu::device

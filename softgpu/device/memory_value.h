@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "softgpu/device/context.h"
+#include "softgpu/device/work.h"
 
 namespace cubar::softgpu::device {
 
@@ -22,6 +24,21 @@ struct ValueOperation {
     /// Throws CUDA_ERROR_INVALID_VALUE or CUDA_ERROR_NOT_SUPPORTED.
     void check(const Memory& memory) const;
     void perform(const Stream& stream) const;
+};
+
+/// Several of them as one operation, in their order.
+class ValuesWork final : public Work {
+public:
+    /// Checks all of them.
+    ValuesWork(const Memory& memory, std::span<const ValueOperation> operations);
+    void run(Stream& stream) const override;
+    [[nodiscard]] bool brief() const override { return !waits_; }
+
+    [[nodiscard]] const std::vector<ValueOperation>& operations() const { return operations_; }
+
+private:
+    std::vector<ValueOperation> operations_;
+    bool waits_;
 };
 
 /// Checks all of them, then enqueues them as one operation.

@@ -66,6 +66,7 @@ public:
     [[nodiscard]] int priority() const { return setup_.priority; }
     [[nodiscard]] std::uint64_t id() const { return setup_.id; }
     [[nodiscard]] CUcontext context() const { return setup_.context; }
+    [[nodiscard]] FaultState& fault() const { return *setup_.fault; }
 
     /// Blocks while the queue is full. Callers hold no lock that the queue's operations need.
     void await_space();

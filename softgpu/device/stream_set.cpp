@@ -94,6 +94,16 @@ Point StreamSet::submit(const StreamRef& stream, TaskPtr task, std::vector<Point
     return stream->append(std::move(task), std::move(after));
 }
 
+std::vector<Point> StreamSet::submit_together(const StreamRef& stream, std::vector<Turn> turns) {
+    std::vector<Point> ends;
+    std::lock_guard lock(mutex_);
+    for (Turn& turn : turns) {
+        if (ends.empty()) add_order(*stream, turn.after);
+        ends.push_back(stream->append(std::move(turn.task), std::move(turn.after)));
+    }
+    return ends;
+}
+
 void StreamSet::execute(const StreamRef& stream, TaskPtr task) {
     Point end;
     {

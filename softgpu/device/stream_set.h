@@ -37,8 +37,15 @@ public:
 
     /// Enqueues; blocks only while the stream's queue is full.
     Point submit(const StreamRef& stream, TaskPtr task, std::vector<Point> after = {});
-    /// The same for a callable that takes next to no time and waits for nothing: with nothing in
-    /// flight before it, it runs on the calling thread.
+    /// Enqueues several operations, with nothing of other threads in between, and returns their
+    /// ends. Never blocks: the caller has awaited space.
+    struct Turn {
+        TaskPtr task;
+        std::vector<Point> after;
+    };
+    std::vector<Point> submit_together(const StreamRef& stream, std::vector<Turn> turns);
+    /// As submit(), for a callable that takes next to no time and waits for nothing: with nothing
+    /// in flight before it, it runs on the calling thread.
     template <class Callable>
     Point submit_brief(const StreamRef& stream, Callable callable) {
         {

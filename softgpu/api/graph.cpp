@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Graphs as a whole.
+#define __CUDA_API_VERSION_INTERNAL
+#include "softgpu/device/graph.h"
+
+#include <cuda.h>
+
+#include "softgpu/api/graph_handle.h"
+
+using namespace cubar::softgpu;
+using api::graph_entry;
+using api::graph_of;
+using api::node_of;
+using api::require_value;
+using device::Graph;
+using device::GraphRef;
+using device::Graphs;
+using device::NodeRef;
+
+CUBAR_EXPORT CUresult CUDAAPI cuGraphCreate(CUgraph* handle, unsigned int flags) {
+    return graph_entry(__func__, [&](Graphs& graphs) {
+        require_value(handle != nullptr && flags == 0, "an argument");
+        *handle = graphs.publish(std::make_shared<Graph>());
+    });
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuGraphDestroy(CUgraph handle) {
+    return graph_entry(__func__, [&](Graphs& graphs) {
+        const GraphRef graph = graph_of(graphs, handle);
+        require_value(graph->owner == Graph::Owner::kCaller && !graph->capturing,
+                      "the graph belongs to a node, or is being captured");
+        graphs.withdraw(*graph);
+    });
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuGraphClone(CUgraph* clone, CUgraph original) {
+    return graph_entry(__func__, [&](Graphs& graphs) {
+        require_value(clone != nullptr, "a null pointer");
+        *clone = graphs.publish(graph_of(graphs, original)->clone(Graph::Owner::kCaller));
+    });
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuGraphNodeFindInClone(CUgraphNode* found, CUgraphNode original,
+                                                     CUgraph clone) {
+    return graph_entry(__func__, [&](Graphs& graphs) {
+        require_value(found != nullptr, "a null pointer");
+        device::Node* node = graph_of(graphs, clone)->find_clone(*node_of(graphs, original), false);
+        require_value(node != nullptr, "the node has no clone there");
+        *found = graphs.publish(*node);
+    });
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuGraphDestroyNode(CUgraphNode handle) {
+    return graph_entry(__func__, [&](Graphs& graphs) {
+        const NodeRef node = node_of(graphs, handle);
+        require_value(!node->graph().capturing, "the graph is being captured");
+        graphs.withdraw(*node);
+        node->graph().remove(*node);
+    });
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuGraphNodeGetType(CUgraphNode handle, CUgraphNodeType* type) {
+    return graph_entry(__func__, [&](Graphs& graphs) {
+        require_value(type != nullptr, "a null pointer");
+        *type = node_of(graphs, handle)->type();
+    });
+}

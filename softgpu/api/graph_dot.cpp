@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// cuGraphDebugDotPrint: a graph as Graphviz draws it.
+#define __CUDA_API_VERSION_INTERNAL
+#include <cuda.h>
+
+#include <cinttypes>
+#include <cstdio>
+#include <string>
+
+#include "softgpu/api/graph_handle.h"
+#include "softgpu/device/copy.h"
+#include "softgpu/device/fill.h"
+#include "softgpu/device/graph_work.h"
+#include "softgpu/device/launch.h"
+
+using namespace cubar::softgpu;
+using api::graph_entry;
+using api::require;
+using api::require_value;
+using device::Dependency;
+using device::Graph;
+using device::Graphs;
+using device::NodeRef;
+using device::Work;
+
+namespace {
+
+constexpr unsigned kAllFlags = 2 * CU_GRAPH_DEBUG_DOT_FLAGS_CONDITIONAL_NODE_PARAMS - 1;
+
+const char* name_of(CUgraphNodeType type) {
+    switch (type) {
+        case CU_GRAPH_NODE_TYPE_KERNEL:
+            return "KERNEL";
+        case CU_GRAPH_NODE_TYPE_MEMCPY:
+            return "MEMCPY";
+        case CU_GRAPH_NODE_TYPE_MEMSET:
+            return "MEMSET";
+        case CU_GRAPH_NODE_TYPE_HOST:
+            return "HOST";
+        case CU_GRAPH_NODE_TYPE_GRAPH:
+            return "GRAPH";
+        case CU_GRAPH_NODE_TYPE_WAIT_EVENT:
+            return "EVENT_WAIT";
+        case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
+            return "EVENT_RECORD";
+        case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+            return "BATCH_MEM_OP";
+        default:
+            return "EMPTY";
+    }
+}
+
+std::string details(const Work& work, unsigned flags) {
+    const auto wanted = [&](unsigned flag) {
+        return (flags & (flag | CU_GRAPH_DEBUG_DOT_FLAGS_VERBOSE)) != 0;
+    };
+    char text[160] = "";
+    if (work.type() == CU_GRAPH_NODE_TYPE_KERNEL) {
+        const auto& launch = static_cast<const device::PreparedLaunch&>(work);
+        const auto& config = launch.config();
+        std::string kernel = "\\n" + launch.function()->info().name;
+        if (wanted(CU_GRAPH_DEBUG_DOT_FLAGS_KERNEL_NODE_PARAMS))
+            std::snprintf(text, sizeof text, "\\ngrid %ux%ux%u block %ux%ux%u shared %u",
+                          config.grid.x, config.grid.y, config.grid.z, config.block.x,
+                          config.block.y, config.block.z, config.dynamic_shared);
+        return kernel + text;
+    }
+    if (work.type() == CU_GRAPH_NODE_TYPE_MEMCPY &&
+        wanted(CU_GRAPH_DEBUG_DOT_FLAGS_MEMCPY_NODE_PARAMS)) {
+        const auto& extent = static_cast<const device::CopyWork&>(work).copy().extent();
+        std::snprintf(text, sizeof text, "\\n%zux%zux%zu bytes", extent.width, extent.height,
+                      extent.depth);
+    }
+    if (work.type() == CU_GRAPH_NODE_TYPE_MEMSET &&
+        wanted(CU_GRAPH_DEBUG_DOT_FLAGS_MEMSET_NODE_PARAMS)) {
+        const auto& fill = static_cast<const device::FillWork&>(work).fill();
+        std::snprintf(text, sizeof text, "\\n%zux%zu elements of %u bytes: 0x%" PRIx32, fill.width,
+                      fill.height, fill.element, fill.value);
+    }
+    return text;
+}
+
+void print(std::FILE* file, const Graph& graph, unsigned flags, int& clusters) {
+    const int number = clusters++;
+    std::fprintf(file, "subgraph cluster_%d {\nlabel=\"graph_%d\"\n", number, number);
+    for (const NodeRef& node : graph.nodes()) {
+        std::fprintf(file, "\"node_%" PRIu64 "\" [shape=\"box\" label=\"%" PRIu64 "\\n%s%s\"]\n",
+                     node->id(), node->id(), name_of(node->type()),
+                     details(*node->work(), flags).c_str());
+        if (const auto* child = device::child_of(*node->work()))
+            print(file, *child->graph(), flags, clusters);
+    }
+    for (const NodeRef& node : graph.nodes())
+        for (const Dependency& each : node->dependencies())
+            std::fprintf(file, "\"node_%" PRIu64 "\" -> \"node_%" PRIu64 "\"\n", each.node->id(),
+                         node->id());
+    std::fprintf(file, "}\n");
+}
+
+}  // namespace
+
+CUBAR_EXPORT CUresult CUDAAPI cuGraphDebugDotPrint(CUgraph handle, const char* path,
+                                                   unsigned int flags) {
+    return graph_entry(__func__, [&](Graphs& graphs) {
+        require_value(path != nullptr && (flags & ~kAllFlags) == 0, "an argument");
+        const auto graph = api::graph_of(graphs, handle);
+        std::FILE* file = std::fopen(path, "w");
+        require(file != nullptr, CUDA_ERROR_OPERATING_SYSTEM, "the file cannot be written");
+        int clusters = 0;
+        std::fprintf(file, "digraph dot {\n");
+        print(file, *graph, flags, clusters);
+        std::fprintf(file, "}\n");
+        const bool whole = std::ferror(file) == 0;
+        require(std::fclose(file) == 0 && whole, CUDA_ERROR_OPERATING_SYSTEM,
+                "the file cannot be written");
+    });
+}

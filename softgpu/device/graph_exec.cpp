@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "softgpu/device/graph_exec.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "softgpu/device/driver.h"
+#include "softgpu/device/error.h"
+#include "softgpu/device/graph_work.h"
+#include "softgpu/device/launch.h"
+
+namespace cubar::softgpu::device {
+namespace {
+
+/// What is enqueued as one operation: works one after another, or a record. All of them run as the
+/// stream's own operations would, so that a stream elsewhere can wait for an event in the middle.
+struct Step {
+    std::vector<EventRef> waits;  ///< before it
+    std::vector<WorkRef> works;
+    EventRef record;
+};
+
+void add_steps(const Graph& graph, std::vector<Step>& steps) {
+    for (const Node* node : graph.order()) {
+        if (!node->enabled) continue;
+        const WorkRef& work = node->work();
+        switch (work->type()) {
+            case CU_GRAPH_NODE_TYPE_EMPTY:
+                break;
+            case CU_GRAPH_NODE_TYPE_GRAPH:
+                add_steps(*child_of(*work)->graph(), steps);
+                break;
+            case CU_GRAPH_NODE_TYPE_WAIT_EVENT:
+                if (steps.empty() || !steps.back().works.empty() || steps.back().record != nullptr)
+                    steps.emplace_back();
+                steps.back().waits.push_back(static_cast<const EventWork&>(*work).event());
+                break;
+            case CU_GRAPH_NODE_TYPE_EVENT_RECORD:
+                if (steps.empty() || !steps.back().works.empty() || steps.back().record != nullptr)
+                    steps.emplace_back();
+                steps.back().record = static_cast<const EventWork&>(*work).event();
+                break;
+            default: {
+                // Works that must stay on the stream's thread are not mixed with those that may be
+                // done by a caller who waits.
+                const bool fits = !steps.empty() && steps.back().record == nullptr &&
+                                  (steps.back().works.empty() ||
+                                   steps.back().works.back()->may_move() == work->may_move());
+                if (!fits) steps.emplace_back();
+                steps.back().works.push_back(work);
+            }
+        }
+    }
+}
+
+void empty_disabled(const Graph& graph) {
+    for (const NodeRef& node : graph.nodes()) {
+        if (const ChildWork* child = child_of(*node->work())) empty_disabled(*child->graph());
+        if (node->enabled) continue;
+        node->set_work(std::make_shared<EmptyWork>());
+        node->enabled = true;
+    }
+}
+
+/// The first node that is not in the graph's order, here or in a child graph.
+Node* in_a_cycle(const Graph& graph) {
+    const std::vector<Node*> order = graph.order();
+    for (const NodeRef& node : graph.nodes()) {
+        if (std::find(order.begin(), order.end(), node.get()) == order.end()) return node.get();
+        if (const ChildWork* child = child_of(*node->work()))
+            if (in_a_cycle(*child->graph()) != nullptr) return node.get();
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+struct GraphExec::Plan {
+    GraphRef graph;  // holds the user objects while a launch is in flight
+    std::vector<Step> steps;
+    std::vector<ContextRef> contexts;  // of the kernels
+    bool brief = false;
+};
+
+namespace {
+
+class StepTask final : public Task {
+public:
+    StepTask(GraphExec::PlanRef plan, const Step& step) : plan_(std::move(plan)), step_(step) {}
+    void run(Stream& stream) override {
+        for (const WorkRef& work : step_.works) {
+            // A fault of an earlier one: nothing after it happens.
+            if (stream.abandoned()) return;
+            work->run(stream);
+        }
+    }
+    [[nodiscard]] bool may_move() const override {
+        return step_.works.empty() || step_.works.front()->may_move();
+    }
+
+private:
+    const GraphExec::PlanRef plan_;
+    const Step& step_;
+};
+
+}  // namespace
+
+GraphExec::GraphExec(const Graph& graph, cuuint64_t flags, Node*& culprit)
+    : graph_(graph.clone(Graph::Owner::kCaller)), flags_(flags) {
+    culprit = in_a_cycle(graph);
+    require_value(culprit == nullptr, "the graph has a cycle");
+    plan();
+}
+
+Node* GraphExec::find(const Node& original) const {
+    return graph_->find_clone(original, true);
+}
+
+void GraphExec::plan() {
+    auto plan = std::make_shared<Plan>();
+    plan->graph = graph_;
+    add_steps(*graph_, plan->steps);
+    for (const Step& step : plan->steps)
+        for (const WorkRef& work : step.works)
+            if (work->type() == CU_GRAPH_NODE_TYPE_KERNEL) {
+                const auto& context = static_cast<const PreparedLaunch&>(*work).context();
+                auto& all = plan->contexts;
+                if (std::find(all.begin(), all.end(), context) == all.end()) all.push_back(context);
+            }
+    plan->brief = plan->steps.size() == 1 && plan->steps.front().waits.empty() &&
+                  plan->steps.front().record == nullptr &&
+                  std::all_of(plan->steps.front().works.begin(), plan->steps.front().works.end(),
+                              [](const WorkRef& work) { return work->brief(); });
+    plan_ = std::move(plan);
+}
+
+WorkRef GraphExec::as_node() const {
+    GraphRef child = graph_->clone(Graph::Owner::kNode);
+    empty_disabled(*child);
+    return std::make_shared<ChildWork>(std::move(child));
+}
+
+Point GraphExec::launch(Context& context, const StreamRef& stream, PlanRef plan) {
+    for (const ContextRef& needed : plan->contexts)
+        require(Driver::get().find_context(needed->handle()) == needed,
+                CUDA_ERROR_CONTEXT_IS_DESTROYED, "the context of a kernel has ended");
+    stream->await_space();
+    std::lock_guard lock(launch_mutex_);
+    const bool alone = last_.done();
+    if (plan->brief && alone)
+        return last_ = context.streams().submit_brief(
+                   stream, [plan](Stream& own) { StepTask(plan, plan->steps.front()).run(own); });
+    std::vector<StreamSet::Turn> turns;
+    std::vector<std::pair<EventRef, Event::Stamp>> records;
+    for (const Step& step : plan->steps) {
+        StreamSet::Turn turn;
+        if (turns.empty() && !alone) turn.after.push_back(last_);
+        for (const EventRef& event : step.waits) turn.after.push_back(event->point());
+        if (step.record != nullptr) {
+            records.emplace_back(step.record, Event::Stamp());
+            turn.task = make_task(records.back().second);
+        } else {
+            turn.task = std::make_unique<StepTask>(plan, step);
+        }
+        turns.push_back(std::move(turn));
+    }
+    if (turns.empty()) return last_;
+    std::vector<Point> ends = context.streams().submit_together(stream, std::move(turns));
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < ends.size(); ++i)
+        if (plan->steps[i].record != nullptr) {
+            auto& [event, stamp] = records[next++];
+            event->recorded(ends[i], std::move(stamp));
+        }
+    return last_ = ends.back();
+}
+
+}  // namespace cubar::softgpu::device

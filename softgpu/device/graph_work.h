@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// The contents of nodes that are not a copy, a fill, a launch or value operations.
+#pragma once
+
+#include <cuda.h>
+
+#include "softgpu/device/event.h"
+#include "softgpu/device/graph.h"
+#include "softgpu/device/work.h"
+
+namespace cubar::softgpu::device {
+
+class EmptyWork final : public Work {
+public:
+    EmptyWork() : Work(CU_GRAPH_NODE_TYPE_EMPTY) {}
+};
+
+/// Calls a function of the application; not in a faulted context, as CUDA documents.
+class HostWork final : public Work {
+public:
+    HostWork(CUhostFn callback, void* argument)
+        : Work(CU_GRAPH_NODE_TYPE_HOST), function_(callback), data_(argument) {}
+    void run(Stream&) const override { function_(data_); }
+    [[nodiscard]] bool may_move() const override { return false; }
+
+    [[nodiscard]] CUhostFn function() const { return function_; }
+    [[nodiscard]] void* data() const { return data_; }
+
+private:
+    CUhostFn function_;
+    void* data_;
+};
+
+/// A graph inside a graph.
+class ChildWork final : public Work {
+public:
+    explicit ChildWork(GraphRef content)
+        : Work(CU_GRAPH_NODE_TYPE_GRAPH), graph_(std::move(content)) {}
+    [[nodiscard]] const GraphRef& graph() const { return graph_; }
+
+private:
+    GraphRef graph_;
+};
+
+/// Recording an event, or waiting for its latest record at the time of the launch.
+class EventWork final : public Work {
+public:
+    /// @param what CU_GRAPH_NODE_TYPE_EVENT_RECORD or CU_GRAPH_NODE_TYPE_WAIT_EVENT
+    EventWork(CUgraphNodeType what, EventRef which, CUevent name)
+        : Work(what), event_(std::move(which)), handle_(name) {}
+    [[nodiscard]] const EventRef& event() const { return event_; }
+    [[nodiscard]] CUevent handle() const { return handle_; }
+
+private:
+    EventRef event_;
+    CUevent handle_;
+};
+
+/// The work as a child graph, or null.
+const ChildWork* child_of(const Work& work);
+
+}  // namespace cubar::softgpu::device

@@ -168,6 +168,53 @@ void finished_event(Tap& tap, OwnChannel& channel, Gpu& gpu) {
     CUBAR_REQUIRE(cuEventDestroy(event));
 }
 
+/// A captured graph, with a fork and a join, launches as one record.
+void graphs(Tap& tap, OwnChannel& channel, CUdeviceptr memory) {
+    CUstream stream = nullptr;
+    CUstream branch = nullptr;
+    CUevent event = nullptr;
+    CUBAR_REQUIRE(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
+    CUBAR_REQUIRE(cuStreamCreate(&branch, CU_STREAM_NON_BLOCKING));
+    CUBAR_REQUIRE(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
+    const auto memset = [memory](CUstream in) { CUBAR_REQUIRE(cuMemsetD8Async(memory, 0, 4, in)); };
+    CUBAR_REQUIRE(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
+    CUBAR_REQUIRE(cuEventRecord(event, stream));
+    CUBAR_REQUIRE(cuStreamWaitEvent(branch, event, 0));
+    // More than a stream may hold unfinished: what is captured does not run.
+    tap.run(channel, {"captured operations send one record each and wait for nothing",
+                      1000,
+                      [&] { memset(branch); },
+                      {1000, 0}});
+    tap.run(channel, {"whether a stream is capturing crosses never", kRepeats,
+                      [&] {
+                          CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+                          CUBAR_REQUIRE(cuStreamIsCapturing(branch, &status));
+                          CUBAR_REQUIRE(status == CU_STREAM_CAPTURE_STATUS_ACTIVE
+                                            ? CUDA_SUCCESS
+                                            : CUDA_ERROR_UNKNOWN);
+                      },
+                      kNothing});
+    memset(stream);
+    CUBAR_REQUIRE(cuEventRecord(event, branch));
+    CUBAR_REQUIRE(cuStreamWaitEvent(stream, event, 0));
+    CUgraph graph = nullptr;
+    CUgraphExec exec = nullptr;
+    CUBAR_REQUIRE(cuStreamEndCapture(stream, &graph));
+    CUBAR_REQUIRE(cuGraphInstantiate(&exec, graph, 0));
+    CUBAR_REQUIRE(cuGraphLaunch(exec, stream));
+    CUBAR_REQUIRE(cuStreamSynchronize(stream));
+    tap.run(channel, {"a graph launch sends one record and waits for nothing",
+                      10,
+                      [&] { CUBAR_REQUIRE(cuGraphLaunch(exec, stream)); },
+                      {10, 0}});
+    CUBAR_REQUIRE(cuStreamSynchronize(stream));
+    CUBAR_REQUIRE(cuGraphExecDestroy(exec));
+    CUBAR_REQUIRE(cuGraphDestroy(graph));
+    CUBAR_REQUIRE(cuEventDestroy(event));
+    CUBAR_REQUIRE(cuStreamDestroy(branch));
+    CUBAR_REQUIRE(cuStreamDestroy(stream));
+}
+
 /// The control must find exactly what it sent: a counter that sees nothing proves nothing.
 void counting_works(Tap& tap, OwnChannel& channel) {
     channel.count();
@@ -199,6 +246,7 @@ int main() {
         }
         finished_stream(tap, channel, gpu);
         finished_event(tap, channel, gpu);
+        graphs(tap, channel, memory);
         CUBAR_REQUIRE(cuMemFree(memory));
         return tap.end();
     } catch (const std::exception& error) {

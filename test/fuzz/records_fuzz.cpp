@@ -59,9 +59,12 @@ struct Surroundings {
     int memory = memfd_create("cubar-fuzz", MFD_CLOEXEC);
     Channel* channel = nullptr;
     host::ControlClient control{connect()};
+    transport::Descriptor own_errors{dup(STDERR_FILENO)};
     host::OutputCapture output;
 
     Surroundings() {
+        // libFuzzer reports there.
+        require(dup2(own_errors.get(), STDERR_FILENO) == STDERR_FILENO);
         require(ftruncate(memory, sizeof(Channel) + kArenaGranules * kGranuleBytes) == 0);
         void* mapped =
             mmap(nullptr, sizeof(Channel), PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);

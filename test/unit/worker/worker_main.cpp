@@ -7,10 +7,13 @@
 #include <iostream>
 #include <string>
 
-// The worker takes standard output over for what kernels print; the report keeps another
-// descriptor.
+#include "host/worker/output_capture.h"
+
+// The worker takes standard output and standard error over for what kernels print; the report keeps
+// another descriptor, and so does what a sanitizer says.
 int main(int count, char** words) {
     const std::string report = "/proc/self/fd/" + std::to_string(dup(STDOUT_FILENO));
+    cubar::host::keep_log_apart();
     Catch::Session session;
     session.configData().outputFilename = report;
     return session.run(count, words);

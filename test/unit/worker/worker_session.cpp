@@ -1,4 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+
 #include "fake_session.h"
 
 using namespace cubar;
@@ -114,4 +119,39 @@ TEST_CASE("a launch whose parameter block is too short is refused", "[session]")
     CHECK(fake.driver.count("cuLaunchKernel 8") == 0);
     CHECK(fake.control().error_code.load() == CUDA_ERROR_INVALID_VALUE);
     CHECK(fake.control().error_position.load() == refused);
+}
+
+TEST_CASE("what is printed comes by descriptor, each in its order", "[session]") {
+    FakeSession fake;
+    const auto fetch = [&] {
+        wire::output::Reply reply{};
+        REQUIRE(fake.call<wire::output>({}, {}, {}, reply) == CUDA_SUCCESS);
+        return reply;
+    };
+    const auto text = [](const wire::output::Reply& reply) {
+        return std::string(reinterpret_cast<const char*>(reply.text), reply.bytes);
+    };
+    while (fetch().bytes != 0) {
+    }
+    std::fprintf(stderr, "an assert failed\n");
+    std::printf("first, ");
+    std::printf("second\n");
+    std::fprintf(stderr, "and another\n");
+    wire::output::Reply reply = fetch();
+    CHECK(reply.descriptor == STDOUT_FILENO);
+    CHECK(text(reply) == "first, second\n");
+    CHECK(reply.left == 29);
+    reply = fetch();
+    CHECK(reply.descriptor == STDERR_FILENO);
+    CHECK(text(reply) == "an assert failed\nand another\n");
+    CHECK(reply.left == 0);
+
+    // More than an answer holds comes in several.
+    const std::string most(sizeof reply.text + 5, 'x');
+    std::fputs(most.c_str(), stderr);
+    reply = fetch();
+    CHECK(reply.bytes == sizeof reply.text);
+    CHECK(reply.left == 5);
+    CHECK(text(fetch()) == "xxxxx");
+    CHECK(fetch().bytes == 0);
 }

@@ -312,7 +312,7 @@ void Block::release(unsigned number) {
 }
 
 void Block::threads_exited() {
-    for (unsigned number = 0; number < kBarriers; ++number) {
+    for (unsigned number = 0; number < barriers_.size(); ++number) {
         if (barriers_[number].in_use && is_complete(barriers_[number])) release(number);
     }
 }

@@ -63,6 +63,8 @@ inline WarpState& state_of(Warp& warp) {
 }
 
 inline constexpr unsigned kBarriers = 16;
+// The barrier of a cluster, which is one block here, comes behind the block's own.
+inline constexpr unsigned kClusterBarrier = kBarriers;
 inline constexpr unsigned kMaxWarps = 32;
 
 /// What all blocks of a grid share.
@@ -116,6 +118,10 @@ public:
     /// and all parts that waited are ready.
     bool arrive(WarpState& warp, unsigned barrier, uint32_t mask, uint32_t threads,
                 uint32_t predicate);
+    /// barrier.cluster.wait: true if some of these lanes have arrived and others have not, so far.
+    [[nodiscard]] bool waits_for_cluster(const WarpState& warp, uint32_t mask) const {
+        return (barriers_[kClusterBarrier].arrived[warp.index] & mask) != 0;
+    }
     /// Lanes have exited: barriers that waited for them may be complete.
     void threads_exited();
 
@@ -144,7 +150,7 @@ private:
     std::array<RangeCache, kRangeCaches> caches_;
     MemoryMap::Snapshot snapshot_;
     uint64_t snapshot_version_ = 0;
-    std::array<Barrier, kBarriers> barriers_;
+    std::array<Barrier, kBarriers + 1> barriers_;
     std::vector<std::unique_ptr<Frame>> frames_;
     std::vector<Frame*> free_frames_;
     Fault fault_;

@@ -209,6 +209,21 @@ const Insn* barrier_arrive(Warp& warp, const Insn* insn, uint32_t mask) {
     return barrier(state_of(warp), insn, mask, false);
 }
 
+const Insn* cluster_arrive(Warp& base, const Insn* insn, uint32_t mask) {
+    if (mask == 0) return insn + 1;
+    WarpState& warp = state_of(base);
+    warp.block->arrive(warp, kClusterBarrier, mask, 0, 0);
+    return insn + 1;
+}
+
+// Those whose arrival has been forgotten: all others have come since.
+const Insn* cluster_wait(Warp& base, const Insn* insn, uint32_t mask) {
+    WarpState& warp = state_of(base);
+    if (mask == 0 || !warp.block->waits_for_cluster(warp, mask)) return insn + 1;
+    add_part(warp, warp.frame, insn, mask, PartState::kBarrier, kClusterBarrier);
+    return leave(warp, mask, insn + 1);
+}
+
 const Insn* barrier_warp(Warp& base, const Insn* insn, uint32_t mask) {
     if (mask == 0) return insn + 1;
     WarpState& warp = state_of(base);
@@ -261,7 +276,9 @@ const Insn* trap(Warp& warp, const Insn* insn, uint32_t mask) {
 
 Handler find_barrier(const Key& key) {
     if (key.has(Modifier::kWarp)) return barrier_warp;
-    if (key.has(Modifier::kCluster)) return nullptr;
+    if (key.has(Modifier::kCluster)) {
+        return key.has(Modifier::kArrive) ? cluster_arrive : cluster_wait;
+    }
     return key.has(Modifier::kArrive) ? barrier_arrive : barrier_sync;
 }
 

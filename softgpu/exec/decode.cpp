@@ -106,6 +106,10 @@ void Decoder::decode_one(const Instruction& instruction) {
         case Opcode::kLdmatrix:
         case Opcode::kStmatrix:
             return decode_matrix_access(instruction);
+        case Opcode::kCp:
+            return decode_cp(instruction);
+        case Opcode::kMbarrier:
+            return decode_mbarrier(instruction);
         case Opcode::kCvt:
             return decode_cvt(instruction);
         case Opcode::kMov:

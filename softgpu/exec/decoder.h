@@ -107,6 +107,15 @@ private:
     void place_fragment(const ptx::Operand& fragment, unsigned count, unsigned bits,
                         Slot (&slots)[kMostFragmentRegisters], unsigned repeats = 1);
 
+    // --- decode_async.cpp: asynchronous copies and mbarriers ---
+
+    /// op[0] limit, op[3] source, op[4] destination.
+    void decode_cp(const ptx::Instruction& instruction);
+    /// op[0] destination, op[1] source, op[2] bytes, op[3] mbarrier.
+    void decode_bulk_copy(const ptx::Instruction& instruction);
+    /// op[0] result, op[1] operand, op[4] address.
+    void decode_mbarrier(const ptx::Instruction& instruction);
+
     // --- decode_operands.cpp: where operands lie ---
 
     void lay_out_frame();
@@ -123,6 +132,8 @@ private:
     void place_operands(const ptx::Instruction& instruction, Insn& insn);
     /// Fills in how the address is reached and returns the space to access.
     ptx::Space address(const ptx::Operand& operand, ptx::Space space, Insn& insn);
+    /// Emits what is needed to have the address itself, of 64 bits, in a slot.
+    Slot address_value(const ptx::Operand& operand, ptx::Space space);
 
     Image& image_;
     KernelCode& kernel_;

@@ -203,8 +203,20 @@ std::vector<uint32_t> functions_in_variables(const ptx::Module& module) {
     return found;
 }
 
+/// Every cluster is one block: barriers and shared memory of several would not meet.
+bool fits_cluster(const ptx::Function& function, std::string& log) {
+    for (const uint32_t blocks : function.directives.reqnctapercluster) {
+        if (blocks <= 1) continue;
+        log += "line " + std::to_string(function.line) + ": " + function.name +
+               " requires clusters of several blocks, which are not supported\n";
+        return false;
+    }
+    return true;
+}
+
 std::unique_ptr<KernelCode> decode_kernel(Image& image, const Kernel& kernel, std::string& log) {
     auto code = std::make_unique<KernelCode>();
+    if (!fits_cluster(image.module->functions[kernel.index], log)) return nullptr;
     if (!place_shared(image, *code, kernel.index, log)) return nullptr;
     if (!decode_function(image, *code, kernel.index, log)) return nullptr;
     const auto calls_indirectly = [&] {

@@ -89,5 +89,6 @@ void add_video_cases(Cases& cases);
 void add_mma_cases(Cases& cases);
 void add_wmma_cases(Cases& cases);
 void add_matrix_cases(Cases& cases);
+void add_async_cases(Cases& cases);
 
 }  // namespace cubar::instruction

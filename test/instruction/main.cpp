@@ -207,6 +207,7 @@ Cases all_cases() {
     add_mma_cases(cases);
     add_wmma_cases(cases);
     add_matrix_cases(cases);
+    add_async_cases(cases);
     return cases;
 }
 

@@ -228,5 +228,7 @@ Handler find_mma(const Key& key);
 Handler find_mma_quads(const Key& key);
 Handler find_wmma(const Key& key);
 Handler find_ldmatrix(const Key& key);
+Handler find_mbarrier(const Key& key);
+Handler find_async_copy(const Key& key);
 
 }  // namespace cubar::softgpu::exec::CUBAR_VARIANT

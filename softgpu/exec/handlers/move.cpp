@@ -114,6 +114,15 @@ const Insn* rebase_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
     return insn + 1;
 }
 
+// A cluster is one block here: any address of its shared memory is the block's own, of rank 0.
+const Insn* own_rank(Warp& warp, const Insn* insn, uint32_t mask) {
+    uint32_t* d = lanes<uint32_t>(warp, insn->op[0]);
+    for (unsigned lane = 0; lane < kLanes; ++lane) {
+        if (has_lane(mask, lane)) d[lane] = 0;
+    }
+    return insn + 1;
+}
+
 // The address, in local memory, of a variable of the current frame.
 template <class D>
 const Insn* frame_address(Warp& warp, const Insn* insn, uint32_t mask) {
@@ -345,6 +354,10 @@ Handler find_move(const Key& key) {
             }
             return key.bits[1] == 64 ? rebase_lanes<uint32_t, uint64_t>
                                      : rebase_lanes<uint32_t, uint32_t>;
+        case Opcode::kMapa:
+            return key.bits[0] == 64 ? copy_lanes<uint64_t> : copy_lanes<uint32_t>;
+        case Opcode::kGetctarank:
+            return own_rank;
         case Opcode::kIsspacep:
             return key.bits[1] == 64 ? isspacep_lanes<uint64_t> : isspacep_lanes<uint32_t>;
         default:

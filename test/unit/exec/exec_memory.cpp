@@ -292,6 +292,18 @@ TEST_CASE("An instruction that is lacking is refused with its name and line") {
     REQUIRE(log.find("line 9") != std::string::npos);
 }
 
+TEST_CASE("A kernel that requires clusters of several blocks is refused") {
+    Machine machine(R"(
+.visible .entry one() .explicitcluster .reqnctapercluster 1, 1, 1 { ret; }
+.visible .entry two() .explicitcluster .reqnctapercluster 1, 2, 1 { ret; }
+)");
+    std::string log;
+    REQUIRE(machine.program->prepare(*machine.program->kernel("one"), log));
+    REQUIRE_FALSE(machine.program->prepare(*machine.program->kernel("two"), log));
+    INFO(log);
+    REQUIRE(log.find("clusters") != std::string::npos);
+}
+
 TEST_CASE("printf formats as C does and appears in order") {
     Machine machine(R"(
 .extern .func (.param .b32 r) vprintf(.param .b64 format, .param .b64 arguments);

@@ -55,6 +55,9 @@ std::shared_ptr<driver::ContextStorage> context_storage(CUcontext context) {
 
 void drop_context(const Caller& caller, ContextHandle handle) {
     Session& session = *caller.session;
+    if (Context* context = session.contexts.find(handle); context != nullptr) {
+        context->storage.store(nullptr);  // its slot may have no next tenant
+    }
     session.contexts.forget(handle);
     session.streams.forget_if(
         [&](StreamHandle, const Stream& object) { return object.context == handle; });

@@ -2,6 +2,7 @@
 // Pointer attributes, from the ranges that this process was given.
 #include <cstring>
 #include <optional>
+#include <span>
 
 #include "libcuda/call.h"
 
@@ -11,7 +12,8 @@ namespace {
 
 template <typename Value>
 CUresult give(void* data, Value value) {
-    std::memcpy(data, &value, sizeof value);
+    const auto bytes = std::as_bytes(std::span(&value, 1));
+    std::memcpy(data, bytes.data(), bytes.size());
     return CUDA_SUCCESS;
 }
 

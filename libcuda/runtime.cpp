@@ -54,23 +54,24 @@ namespace std {
 
 const nothrow_t nothrow{};
 
-// What the standard containers and locks call instead of throwing (bits/functexcept.h).
-[[noreturn]] void __throw_bad_alloc() {
+// What the standard containers and locks call instead of throwing (bits/functexcept.h, which says
+// that they do not return).
+void __throw_bad_alloc() {
     fail("out of memory");
 }
-[[noreturn]] void __throw_bad_array_new_length() {
+void __throw_bad_array_new_length() {
     fail("out of memory");
 }
-[[noreturn]] void __throw_length_error(const char* what) {
+void __throw_length_error(const char* what) {
     fail(what);
 }
-[[noreturn]] void __throw_logic_error(const char* what) {
+void __throw_logic_error(const char* what) {
     fail(what);
 }
-[[noreturn]] void __throw_out_of_range_fmt(const char* what, ...) {
+void __throw_out_of_range_fmt(const char* what, ...) {
     fail(what);
 }
-[[noreturn]] void __throw_system_error(int) {
+void __throw_system_error(int) {
     fail("a lock is broken");
 }
 

@@ -164,7 +164,7 @@ Result<std::unique_ptr<Device>> open_local_device(const char* socket_path) {
     if (!socket) {
         return socket_failure(socket_path, "socket");
     }
-    const timeval limit{kLocalHelloMs / 1000, kLocalHelloMs % 1000 * 1000};
+    const timeval limit{kLocalHelloMs / 1000, suseconds_t{kLocalHelloMs % 1000} * 1000};
     setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);  // bounds connect()
     if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {

@@ -13,7 +13,7 @@ constexpr unsigned char kOsAbiCudaNew = 65;  // since: in bits 8 to 15
 
 // Bounds the time that 65535 sections can cost whose names are all one long string. Mangled names
 // of templates reach some kilobytes.
-constexpr std::size_t kMaxName = 64 * 1024;
+constexpr std::size_t kMaxName = std::size_t{64} << 10;
 
 Result<Elf64_Ehdr> read_header(Bytes bytes) noexcept {
     const auto header = load<Elf64_Ehdr>(bytes, 0);

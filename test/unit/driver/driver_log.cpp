@@ -131,12 +131,12 @@ TEST_CASE("a long line is cut, and stays one line") {
 
 TEST_CASE("lines of many threads do not mix") {
     const LogFile file;
-    constexpr int kThreads = 8;
-    constexpr int kLines = 200;
+    constexpr std::size_t kThreads = 8;
+    constexpr std::size_t kLines = 200;
     std::vector<std::thread> threads;
-    for (int thread = 0; thread < kThreads; ++thread) {
+    for (std::size_t thread = 0; thread < kThreads; ++thread) {
         threads.emplace_back([] {
-            for (int line = 0; line < kLines; ++line) {
+            for (std::size_t line = 0; line < kLines; ++line) {
                 CUBAR_LOG(kError, "begin %s end", std::string(300, 'y').c_str());
             }
         });

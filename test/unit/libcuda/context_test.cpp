@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Contexts: which one is current, and what goes with one that is destroyed.
+#include "libcuda/context.h"
+
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -76,6 +78,17 @@ TEST_CASE("All that lived in a context goes with it", "[context]") {
     CHECK_FALSE(is_mapped({reinterpret_cast<const std::byte*>(memory), 1}));
     // But not what lives in another.
     CHECK(cuStreamQuery(nullptr) == CUDA_SUCCESS);
+}
+
+TEST_CASE("What runtimes keep with a context is freed with it", "[context]") {
+    Scene scene;
+    CUcontext context = nullptr;
+    REQUIRE(cuCtxCreate_v2(&context, 0, 0) == CUDA_SUCCESS);
+    const std::weak_ptr<driver::ContextStorage> storage = context_storage(context);
+    REQUIRE_FALSE(storage.expired());
+    REQUIRE(cuCtxDestroy_v2(context) == CUDA_SUCCESS);
+    CHECK(storage.expired());
+    CHECK(context_storage(context) == nullptr);
 }
 
 TEST_CASE("What kernels printed comes even where nobody waits any more", "[context]") {

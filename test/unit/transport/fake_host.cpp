@@ -107,7 +107,7 @@ FakeWorker::~FakeWorker() {
     thread_.join();
 }
 
-void FakeWorker::run(Handler handler) {
+void FakeWorker::run(const Handler& handler) {
     cubar::Channel& channel = host_.channel(channel_);
     RingConsumer consumer(channel.control, channel.ring, WaitPolicy::kLocal,
                           host_.worker_doorbell(channel_));
@@ -152,7 +152,7 @@ FakeCubard::~FakeCubard() {
     thread_.join();
 }
 
-void FakeCubard::run(Handler handler) {
+void FakeCubard::run(const Handler& handler) {
     for (;;) {
         pollfd events[2] = {{host_.cubard_doorbell(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
         poll(events, 2, -1);

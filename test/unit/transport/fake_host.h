@@ -66,7 +66,7 @@ public:
     ~FakeWorker();
 
 private:
-    void run(Handler handler);
+    void run(const Handler& handler);
 
     HostMemory& host_;
     const unsigned channel_;
@@ -94,7 +94,7 @@ public:
     std::atomic<unsigned> released{0};
 
 private:
-    void run(Handler handler);
+    void run(const Handler& handler);
     void answer(unsigned channel, const Handler& handler);
     void release(unsigned channel, const ClaimSeen& claim);
 

@@ -185,7 +185,7 @@ TEST_CASE("A busy host may take long over a release, a silent one not", "[claim]
         cubard.beats_per_release = 100;
         const Nanoseconds begin = now();
         REQUIRE(claim_error(*device, options) == Error::kNone);
-        REQUIRE(now() - begin > 2 * options.silence_ms * kMillisecond);
+        REQUIRE(now() - begin > 2 * kMillisecond * options.silence_ms);
     }
     SECTION("it does not beat") {
         cubard.stuck = true;

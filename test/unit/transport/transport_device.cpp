@@ -43,7 +43,7 @@ void write_file(const fs::path& path, const std::string& text) {
 struct Sysfs {
     fs::path add(const std::string& address, const std::string& vendor = "0x1af4",
                  const std::string& device = "0x1110") {
-        const fs::path path = root.path / "bus/pci/devices" / address;
+        fs::path path = root.path / "bus/pci/devices" / address;
         fs::create_directories(path);
         write_file(path / "vendor", vendor + "\n");
         write_file(path / "device", device + "\n");
@@ -52,7 +52,7 @@ struct Sysfs {
     }
     /// One whose BAR2 is the memory of a host.
     fs::path add(const std::string& address, const HostMemory& host) {
-        const fs::path path = add(address);
+        fs::path path = add(address);
         link(path / "resource2", host.file());
         return path;
     }

@@ -257,6 +257,37 @@ uint64_t special_value(const Warp& warp, unsigned lane, Special special, unsigne
     }
 }
 
+enum class Across { kEqual, kCounted, kAny };
+
+/// How a register's values go on from lane 0 to the others.
+Across across_lanes(const Warp& warp, Special special, unsigned index) {
+    const Dim3& block = warp.facts->block;
+    switch (special) {
+        case Special::kTid:
+            // Where lanes and rows of threads do not end together, a warp lies in several rows.
+            if (block.x % kLanes != 0 && (block.y != 1 || block.z != 1)) return Across::kAny;
+            return index == 0 ? Across::kCounted : Across::kEqual;
+        case Special::kLaneid:
+            return Across::kCounted;
+        case Special::kLanemaskEq:
+        case Special::kLanemaskLe:
+        case Special::kLanemaskLt:
+        case Special::kLanemaskGe:
+        case Special::kLanemaskGt:
+            return Across::kAny;
+        default:
+            return Across::kEqual;
+    }
+}
+
+template <class D>
+void store_counted(D* d, uint32_t mask, D first, D step) {
+    CUBAR_EACH_LANE {
+        const D value = D(first + D(lane) * step);
+        d[lane] = has_lane(mask, lane) ? value : d[lane];
+    }
+}
+
 // aux: the register, count: its component. Time is read once for the warp.
 template <class D>
 const Insn* special_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
@@ -286,10 +317,17 @@ const Insn* special_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
     if (timed) {
         warp.spun = true;
         warp.budget -= kPollCost;
+        store_counted(d, mask, D(time), D(0));
+        return insn + 1;
+    }
+    const Across across = across_lanes(warp, special, insn->count);
+    if (across != Across::kAny) {
+        const D first = D(special_value(warp, 0, special, insn->count));
+        store_counted(d, mask, first, D(across == Across::kCounted));
+        return insn + 1;
     }
     for (unsigned lane = 0; lane < kLanes; ++lane) {
-        if (!has_lane(mask, lane)) continue;
-        d[lane] = timed ? D(time) : D(special_value(warp, lane, special, insn->count));
+        if (has_lane(mask, lane)) d[lane] = D(special_value(warp, lane, special, insn->count));
     }
     return insn + 1;
 }

@@ -50,3 +50,48 @@ $done:
         REQUIRE(c[index] == 1.5f * float(index));
     }
 }
+
+TEST_CASE("Threads know their place in blocks of every shape") {
+    Machine machine(R"(
+.visible .entry place(.param .u64 out) {
+    .reg .b32 %r<12>;
+    .reg .b64 %rd<3>;
+    ld.param.u64 %rd1, [out];
+    mov.u32 %r1, %tid.x;
+    mov.u32 %r2, %tid.y;
+    mov.u32 %r3, %tid.z;
+    mov.u32 %r4, %ntid.x;
+    mov.u32 %r5, %ntid.y;
+    mad.lo.u32 %r6, %r3, %r5, %r2;
+    mad.lo.u32 %r6, %r6, %r4, %r1;
+    shl.b32 %r7, %r2, 8;
+    or.b32 %r7, %r7, %r1;
+    shl.b32 %r8, %r3, 16;
+    or.b32 %r7, %r7, %r8;
+    mov.u32 %r9, %laneid;
+    shl.b32 %r9, %r9, 24;
+    or.b32 %r7, %r7, %r9;
+    mul.wide.u32 %rd2, %r6, 4;
+    add.s64 %rd1, %rd1, %rd2;
+    st.global.u32 [%rd1], %r7;
+    ret;
+})");
+    const Dim3 shapes[] = {{1, 1, 1},  {48, 1, 1}, {32, 3, 2}, {64, 2, 1},
+                           {33, 2, 2}, {16, 4, 1}, {5, 7, 3},  {8, 1, 9}};
+    for (const Dim3& shape : shapes) {
+        CAPTURE(shape.x, shape.y, shape.z);
+        const uint32_t threads = shape.x * shape.y * shape.z;
+        Buffer<uint32_t> out(machine.map, threads, ~0U);
+        Parameters parameters;
+        parameters.add(out.address());
+        REQUIRE_FALSE(machine.run("place", {1, 1, 1}, shape, parameters));
+        uint32_t thread = 0;
+        for (uint32_t z = 0; z < shape.z; ++z) {
+            for (uint32_t y = 0; y < shape.y; ++y) {
+                for (uint32_t x = 0; x < shape.x; ++x, ++thread) {
+                    REQUIRE(out[thread] == (thread % 32 << 24 | z << 16 | y << 8 | x));
+                }
+            }
+        }
+    }
+}

@@ -28,7 +28,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuStreamAddCallback(CUstream stream, CUstreamCallb
         require_value(callback != nullptr && flags == 0, "an argument");
         const api::StreamPlace place = api::stream_of(driver, stream);
         // CUDA does not capture these.
-        driver.captures().forbid(place.stream);
+        driver.captures().forbid_capture(place.stream);
         // Called in a faulted context too, with the context's error.
         place.order().submit(place.stream,
                              device::make_unskippable_callback_task(

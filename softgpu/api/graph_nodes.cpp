@@ -117,11 +117,21 @@ void show_launch(device::Node& node, const device::PreparedLaunch& launch, Param
     shown.kernelParams = node.shown_pointers.data();
 }
 
+/// The library's kernel that a launch's function is of, or null: callers may have named either.
+device::KernelRef kernel_of(const device::PreparedLaunch& launch) {
+    Driver& driver = Driver::get();
+    if (device::KernelRef named = driver.kernels.find(launch.kernel())) return named;
+    for (device::KernelRef& kernel : driver.kernels.objects())
+        if (kernel->cached(launch.context()->id()) == launch.function()) return kernel;
+    return nullptr;
+}
+
 /// A function of a library's kernel has no handle until somebody asks for it.
 void publish_function(const device::PreparedLaunch& launch) {
     Driver& driver = Driver::get();
-    const device::KernelRef kernel = driver.kernels.find(launch.kernel());
-    if (kernel == nullptr || launch.function()->handle != nullptr) return;
+    if (launch.function()->handle != nullptr) return;
+    const device::KernelRef kernel = kernel_of(launch);
+    require_value(kernel != nullptr, "the kernel's library is unloaded");
     const device::LibraryRef library = driver.libraries.find(kernel->library());
     require_value(library != nullptr, "the kernel's library is unloaded");
     driver.publish(launch.function(), driver.publish(launch.context()->module_of(library)));
@@ -161,10 +171,13 @@ CUBAR_EXPORT CUresult CUDAAPI cuGraphKernelNodeGetParams_v2(CUgraphNode handle,
     return get<device::PreparedLaunch>(
         __func__, handle, CU_GRAPH_NODE_TYPE_KERNEL, parameters,
         [&](Graphs&, device::Node& node, const device::PreparedLaunch& launch) {
-            publish_function(launch);
             show_launch(node, launch, *parameters);
-            parameters->kern = launch.kernel();
             parameters->ctx = launch.context()->handle();
+            // The runtime knows its kernels by that handle alone.
+            if (const device::KernelRef kernel = kernel_of(launch)) {
+                parameters->func = nullptr;
+                parameters->kern = kernel->handle;
+            }
         });
 }
 

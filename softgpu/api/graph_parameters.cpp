@@ -179,7 +179,7 @@ WorkRef work_of(Driver& driver, const CUgraphNodeParams* parameters, const devic
             throw Error(CUDA_ERROR_NOT_SUPPORTED, "there are no external semaphores");
         case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
         case CU_GRAPH_NODE_TYPE_MEM_FREE:
-            throw Error(CUDA_ERROR_NOT_SUPPORTED, "there is no stream-ordered allocation");
+            throw Error(CUDA_ERROR_NOT_SUPPORTED, "graphs do not allocate memory");
         case CU_GRAPH_NODE_TYPE_CONDITIONAL:
             throw Error(CUDA_ERROR_NOT_SUPPORTED, "kernels cannot set conditions of graphs");
         default:

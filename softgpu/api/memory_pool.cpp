@@ -9,6 +9,7 @@
 #include "softgpu/api/entry.h"
 #include "softgpu/api/memory_location.h"
 #include "softgpu/api/stream_handle.h"
+#include "softgpu/device/capture.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -24,6 +25,7 @@ namespace {
 void allocate(Driver& driver, CUdeviceptr* address, std::size_t size, const PoolRef& pool,
               const api::StreamPlace& place) {
     require_value(address != nullptr && size != 0, "nowhere, or nothing, to allocate");
+    driver.captures().forbid_capture(place.stream);
     auto made = pool->allocate(size, place.order(), place.stream);
     if (!made) {
         driver.pools().reclaim();
@@ -71,6 +73,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream strea
                       "not the start of an allocation");
         device::MemoryPool* pool = device::pool_of(*allocation);
         require_value(pool != nullptr, "not allocated in a stream's order");
+        driver.captures().forbid_capture(place.stream);
         pool->free(address, place.order(), place.stream);
     });
 }

@@ -150,13 +150,23 @@ bool Captures::take_mark(const StreamRef& stream, const CaptureRef& own, const C
     return true;
 }
 
-void Captures::forbid(const StreamRef& stream) {
+void Captures::forbid_capture(const StreamRef& stream) {
     if (!any()) return;
     std::lock_guard lock(graphs_.mutex);
+    forbid_capture_locked(stream);
+}
+
+void Captures::forbid_capture_locked(const StreamRef& stream) {
     CaptureRef capture;
     if (branch_of(stream, capture) != nullptr)
         break_off(*capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
                   "not while the stream is being captured");
+}
+
+void Captures::forbid(const StreamRef& stream) {
+    if (!any()) return;
+    std::lock_guard lock(graphs_.mutex);
+    forbid_capture_locked(stream);
     forbid_unsafe_locked();
 }
 

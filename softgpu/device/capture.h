@@ -70,6 +70,8 @@ public:
     bool take_record(const EventRef& event, CUevent handle, const StreamRef& stream, bool external);
     bool take_wait(const EventRef& event, CUevent handle, const StreamRef& stream, bool external);
 
+    /// For operations of a stream that no node stands for.
+    void forbid_capture(const StreamRef& stream);
     /// For what cannot be captured, because the host waits for the stream or asks for its state.
     void forbid(const StreamRef& stream);
     /// The same for a whole context.
@@ -109,6 +111,7 @@ private:
     [[nodiscard]] CaptureRef that_legacy_would_wait_for(const Stream& stream) const;
     void forbid_implicit(const Stream& stream);
     void forbid_unsafe_locked();
+    void forbid_capture_locked(const StreamRef& stream);
     bool take_mark(const StreamRef& stream, const CaptureRef& own, const CaptureMark& mark);
     void finish(const CaptureRef& capture);
     void abandon(const CaptureRef& capture);

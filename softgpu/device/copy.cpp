@@ -81,13 +81,12 @@ std::vector<std::byte> Copy::gather() const {
     return bytes;
 }
 
-void Copy::check_again(const Memory& memory) const {
-    const auto again = [&](const CopySide& side, Place place) {
-        if (place != Place::kPageable) check(memory, side, Claim::kDevice, extent_);
-    };
+void Copy::perform_now(Stream& stream) const {
     if (extent_.empty()) return;
-    again(destination_, to_);
-    again(source_, from_);
+    const auto good = [&](const CopySide& side, Place place) {
+        return place == Place::kPageable || may_touch(stream, side.base, span_of(side, extent_));
+    };
+    if (good(destination_, to_) && good(source_, from_)) perform();
 }
 
 CUDA_MEMCPY3D Copy::description() const {
@@ -120,7 +119,7 @@ CUDA_MEMCPY3D Copy::description() const {
 }
 
 void CopyWork::run(Stream& stream) const {
-    if (still_right(stream, [&] { copy_.check_again(Driver::get().memory()); })) copy_.perform();
+    copy_.perform_now(stream);
 }
 
 void Copy::run(Context& context, const StreamRef& stream) const {

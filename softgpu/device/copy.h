@@ -53,8 +53,8 @@ public:
     void run_async(Context& context, const StreamRef& stream) const;
 
     void perform() const;
-    /// Throws CUDA_ERROR_INVALID_VALUE when memory that CUDA knew at the first check has gone.
-    void check_again(const Memory& memory) const;
+    /// perform(), if the memory that CUDA knew at the check can still be touched.
+    void perform_now(Stream& stream) const;
 
     [[nodiscard]] const CopyExtent& extent() const { return extent_; }
     [[nodiscard]] Place to() const { return to_; }

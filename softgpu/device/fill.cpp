@@ -44,7 +44,9 @@ void Fill::perform() const {
 }
 
 void FillWork::run(Stream& stream) const {
-    if (still_right(stream, [&] { fill_.check(Driver::get().memory()); })) fill_.perform();
+    if (fill_.width == 0 || fill_.height == 0) return;
+    const std::size_t span = fill_.pitch * (fill_.height - 1) + fill_.width * fill_.element;
+    if (may_touch(stream, fill_.base, span)) fill_.perform();
 }
 
 void run_fill_async(Context& context, const StreamRef& stream, const Fill& fill) {

@@ -7,7 +7,6 @@
 #include <thread>
 #include <vector>
 
-#include "softgpu/device/driver.h"
 #include "softgpu/device/error.h"
 #include "softgpu/device/issue.h"
 
@@ -102,7 +101,8 @@ void ValuesWork::run(Stream& stream) const {
     for (const ValueOperation& operation : operations_) {
         // A fault while one waited: nothing after it happens.
         if (stream.abandoned()) return;
-        if (still_right(stream, [&] { operation.check(Driver::get().memory()); }))
+        if (operation.kind == ValueOperation::Kind::kBarrier ||
+            may_touch(stream, operation.address, operation.bytes))
             operation.perform(stream);
     }
 }

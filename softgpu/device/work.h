@@ -3,11 +3,11 @@
 
 #include <cuda.h>
 
+#include <cstddef>
 #include <memory>
 #include <utility>
 
-#include "driver/log.h"
-#include "softgpu/device/error.h"
+#include "softgpu/device/address_space.h"
 #include "softgpu/device/stream.h"
 #include "softgpu/device/task.h"
 
@@ -42,19 +42,10 @@ private:
 
 using WorkRef = std::shared_ptr<const Work>;
 
-/// True when a check that throws passes now that the work runs, perhaps long after it was made:
-/// memory may have gone since. Else the context faults, as if a kernel had touched it.
-template <class Check>
-bool still_right(Stream& stream, Check check) {
-    try {
-        check();
-        return true;
-    } catch (const Error& error) {
-        CUBAR_LOG(kError, "softgpu: an operation that is no longer right: %s", error.reason());
-        stream.fault().set(CUDA_ERROR_ILLEGAL_ADDRESS);
-        return false;
-    }
-}
+/// True when these bytes may be touched now that the work runs, perhaps long after it was made, and
+/// in the order of allocations in streams. Else the context faults, as if a kernel had touched
+/// them.
+bool may_touch(Stream& stream, Address address, std::size_t bytes);
 
 /// A work's turn in a stream.
 class WorkTask final : public Task {

@@ -34,6 +34,10 @@ std::string spell(const Instruction& instruction) {
     return text;
 }
 
+bool stores_async(const Instruction& instruction) {
+    return instruction.has(Modifier::kAsync) || instruction.has(Modifier::kBulk);
+}
+
 }  // namespace
 
 Decoder::Decoder(Image& image, KernelCode& kernel, FunctionCode& code,
@@ -95,10 +99,14 @@ void Decoder::decode_one(const Instruction& instruction) {
         case Opcode::kLd:
         case Opcode::kLdu:
         case Opcode::kSt:
-            return decode_memory(instruction);
+            return stores_async(instruction) ? decode_async_store(instruction)
+                                             : decode_memory(instruction);
         case Opcode::kAtom:
         case Opcode::kRed:
-            return decode_atomic(instruction);
+            return stores_async(instruction) ? decode_async_store(instruction)
+                                             : decode_atomic(instruction);
+        case Opcode::kLop3:
+            return decode_lop3(instruction);
         case Opcode::kMma:
             return decode_mma(instruction);
         case Opcode::kWmma:
@@ -213,8 +221,7 @@ Key Decoder::key_of(const Instruction& instruction) const {
     key.vector_width = instruction.vector_width;
     key.operands = uint8_t(std::min<size_t>(instruction.operands.size(), 255));
     for (const Modifier modifier : instruction.modifiers) {
-        const auto bit = static_cast<unsigned>(modifier);
-        key.modifiers[bit / 64] |= uint64_t{1} << (bit % 64);
+        key.set(modifier);
     }
     for (size_t index = 0; index < std::min<size_t>(4, instruction.operands.size()); ++index) {
         key.bits[index] = uint8_t(container(instruction.operands[index]));
@@ -330,6 +337,35 @@ void Decoder::decode_compare(const Instruction& instruction) {
         }
     }
     emit_guarded(insn);
+}
+
+void Decoder::decode_lop3(const Instruction& instruction) {
+    if (instruction.bool_op == ptx::BoolOp::kNone) return decode_plain(instruction);
+    const std::vector<Operand>& operands = instruction.operands;  // d|p, a, b, c, table, q
+    const bool wanted = operands[0].kind != ptx::OperandKind::kSink;
+    Key key;
+    key.opcode = Opcode::kLop3;
+    key.type[0] = Type::kB32;
+    key.operands = 5;
+    Insn insn;
+    insn.handler = require(key);
+    insn.op[0] = wanted ? slot(operands[0]) : file_.add_temporary(32);
+    for (size_t index = 1; index < 5; ++index) insn.op[index] = slot(operands[index + 1]);
+    Insn compare;
+    key = {};
+    key.opcode = Opcode::kSetp;
+    key.type[0] = Type::kB32;
+    key.compare = ptx::Compare::kNe;
+    key.bool_op = instruction.bool_op;
+    compare.handler = require(key);
+    compare.op[0] = slot(operands[1]);
+    compare.op[1] = file_.dump();
+    compare.op[2] = insn.op[0];
+    compare.op[3] = pool_.add(0, 32);
+    compare.op[4] = slot(operands[6]);
+    compare.aux = uint16_t(instruction.bool_op);
+    emit_guarded(insn);
+    emit_guarded(compare);
 }
 
 void Decoder::decode_testp(const Instruction& instruction) {

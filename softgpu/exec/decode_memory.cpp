@@ -54,13 +54,64 @@ void Decoder::decode_atomic(const Instruction& instruction) {
     Key key = key_of(instruction);
     const size_t at = has_result ? 1 : 0;
     const Operand& value = instruction.operands[at + 1];
-    if (value.kind == OperandKind::kVector) throw Refusal{"vectors"};
+    if (value.kind == OperandKind::kVector) return decode_vector_atomic(instruction);
     insn.op[0] = has_result ? slot(instruction.operands[0]) : file_.dump();
     insn.op[1] = slot(value);
     if (instruction.operands.size() > at + 2 && instruction.operation == ptx::Operation::kCas) {
         insn.op[2] = slot(instruction.operands[at + 2]);
     }
     key.space = address(instruction.operands[at], instruction.space, insn);
+    insn.handler = require(key);
+    emit_guarded(insn);
+}
+
+void Decoder::decode_vector_atomic(const Instruction& instruction) {
+    const size_t at = instruction.opcode == Opcode::kAtom ? 1 : 0;
+    const Operand& address = instruction.operands[at];
+    const std::vector<Operand>& values = instruction.operands[at + 1].elements;
+    const std::vector<Operand>* const results =
+        at == 1 ? &instruction.operands[0].elements : nullptr;
+    if (values.size() != instruction.vector_width ||
+        (results != nullptr && results->size() != values.size())) {
+        throw Refusal{"such vectors"};
+    }
+    for (size_t index = 0; index < values.size(); ++index) {
+        if (container(values[index]) != container_bits(instruction.type())) {
+            throw Refusal{"such registers"};
+        }
+        Instruction part = instruction;
+        part.operands[at].value += index * ptx::bytes_of(instruction.type());
+        part.operands[at + 1] = values[index];
+        if (results != nullptr) {
+            const Operand& result = (*results)[index];
+            const bool is_address =
+                address.base == ptx::AddressBase::kRegister && address.index == result.index;
+            const bool is_value =
+                std::any_of(values.begin() + std::ptrdiff_t(index) + 1, values.end(),
+                            [&](const Operand& later) { return later.index == result.index; });
+            if (is_address || is_value) throw Refusal{"a result among its operands"};
+            part.operands[0] = result;
+        }
+        decode_atomic(part);
+    }
+}
+
+void Decoder::decode_async_store(const Instruction& instruction) {
+    if (instruction.has(Modifier::kBulk) || instruction.operands.size() != 3) throw Refusal{};
+    Instruction store = instruction;
+    store.operands.pop_back();
+    // What is in modifiers now says nothing that the store itself or the arrival lacks.
+    store.modifiers.clear();
+    store.opcode == Opcode::kSt ? decode_memory(store) : decode_atomic(store);
+    Insn insn;
+    insn.op[0] = file_.dump();
+    insn.op[1] =
+        pool_.add(uint64_t{ptx::bytes_of(instruction.type())} * instruction.vector_width, 32);
+    const Space space = address(instruction.operands[2], instruction.space, insn);
+    insn.count = space == Space::kShared || space == Space::kSharedCluster ? 1 : 0;
+    Key key;
+    key.opcode = Opcode::kMbarrier;
+    key.set(Modifier::kCompleteTxOp);
     insn.handler = require(key);
     emit_guarded(insn);
 }

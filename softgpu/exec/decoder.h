@@ -69,6 +69,8 @@ private:
     void decode_carry(const ptx::Instruction& instruction);
     void decode_cvt(const ptx::Instruction& instruction);
     void decode_compare(const ptx::Instruction& instruction);
+    /// lop3 that also compares its result with zero.
+    void decode_lop3(const ptx::Instruction& instruction);
     void decode_testp(const ptx::Instruction& instruction);
 
     // --- decode_calls.cpp: branches, calls and barriers ---
@@ -88,6 +90,10 @@ private:
     void decode_wide_memory(const ptx::Instruction& instruction);
     /// op[0] result, op[1] and op[2] operands, op[4] address.
     void decode_atomic(const ptx::Instruction& instruction);
+    /// One atomic operation for each element, as PTX has it.
+    void decode_vector_atomic(const ptx::Instruction& instruction);
+    /// st.async and red.async: the access, and its bytes counted at an mbarrier.
+    void decode_async_store(const ptx::Instruction& instruction);
     void decode_mov(const ptx::Instruction& instruction);
     void decode_vector_mov(const ptx::Instruction& instruction);
     void decode_cvta(const ptx::Instruction& instruction);

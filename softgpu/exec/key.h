@@ -37,6 +37,10 @@ struct Key {
         const auto bit = static_cast<unsigned>(modifier);
         return (modifiers[bit / 64] >> (bit % 64) & 1) != 0;
     }
+    [[gnu::always_inline]] void set(ptx::Modifier modifier) {
+        const auto bit = static_cast<unsigned>(modifier);
+        modifiers[bit / 64] |= uint64_t{1} << (bit % 64);
+    }
 };
 static_assert(static_cast<unsigned>(ptx::Modifier::kCount) <= 7 * 64);
 

@@ -227,10 +227,55 @@ Handler find_frequent(const Key& key) {
     }
 }
 
+// --- two integers to narrow ones, side by side ---
+
+template <unsigned kBits, bool kSigned>
+struct Pack {
+    static constexpr int32_t kMost = (1 << (kSigned ? kBits - 1 : kBits)) - 1;
+    static constexpr int32_t kLeast = kSigned ? -kMost - 1 : 0;
+    static uint32_t narrow(int32_t a) {
+        const int32_t low = a > kLeast ? a : kLeast;
+        return uint32_t(low < kMost ? low : kMost) & ((1u << kBits) - 1);
+    }
+    uint32_t operator()(int32_t a, int32_t b) const { return narrow(a) << kBits | narrow(b); }
+    uint32_t operator()(int32_t a, int32_t b, uint32_t c) const {
+        return c << (2 * kBits) | (*this)(a, b);
+    }
+};
+
+template <unsigned kBits, bool kSigned>
+Handler pack_above() {
+    return ternary<uint32_t, int32_t, int32_t, uint32_t>(Pack<kBits, kSigned>{});
+}
+
+Handler find_pack(Type type) {
+    switch (type) {
+        case Type::kU16:
+            return binary<uint32_t, int32_t>(Pack<16, false>{});
+        case Type::kS16:
+            return binary<uint32_t, int32_t>(Pack<16, true>{});
+        case Type::kU8:
+            return pack_above<8, false>();
+        case Type::kS8:
+            return pack_above<8, true>();
+        case Type::kU4:
+            return pack_above<4, false>();
+        case Type::kS4:
+            return pack_above<4, true>();
+        case Type::kU2:
+            return pack_above<2, false>();
+        case Type::kS2:
+            return pack_above<2, true>();
+        default:
+            return nullptr;
+    }
+}
+
 }  // namespace
 
 Handler find_convert(const Key& key) {
     if (key.opcode != Opcode::kCvt) return nullptr;
+    if (key.has(Modifier::kPack1)) return find_pack(key.type[0]);
     if (const Handler handler = find_extension(key)) return handler;
     if (const Handler handler = find_frequent(key)) return handler;
     return find_general_convert(key);

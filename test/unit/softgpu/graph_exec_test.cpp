@@ -313,3 +313,22 @@ TEST_CASE_METHOD(Device, "a graph outlives the context of its kernels, but does 
     SUCCEEDS(cuGraphExecDestroy(exec));
     SUCCEEDS(cuGraphDestroy(graph));
 }
+
+TEST_CASE_METHOD(Device, "memory that ends in a stream's order is good for what comes before") {
+    CUdeviceptr memory = 0;
+    std::uint32_t* word = nullptr;
+    unsigned host = 0;
+    SUCCEEDS(cuMemHostAlloc(reinterpret_cast<void**>(&word), 4, 0));
+    *word = 0;
+    SUCCEEDS(cuMemAllocAsync(&memory, 16, stream));
+    SUCCEEDS(cuStreamSynchronize(stream));
+    SUCCEEDS(cuStreamWaitValue32(stream, reinterpret_cast<CUdeviceptr>(word), 1, 0));
+    SUCCEEDS(cuMemsetD32Async(memory, 6, 4, stream));
+    SUCCEEDS(cuStreamWriteValue32(stream, memory + 4, 7, 0));
+    SUCCEEDS(cuMemcpyDtoDAsync(values, memory, 8, stream));
+    SUCCEEDS(cuMemFreeAsync(memory, stream));
+    std::atomic_ref(*word).store(1);
+    SUCCEEDS(cuStreamSynchronize(stream));
+    SUCCEEDS(cuMemcpyDtoH(&host, values + 4, 4));
+    CHECK(host == 7);
+}

@@ -18,6 +18,8 @@ HANDLES = {
     'graph_node': ('CUgraphNode', 'GraphNodeHandle'),
     'graph_exec': ('CUgraphExec', 'GraphExecHandle'),
     'user_object': ('CUuserObject', 'UserObjectHandle'),
+    'memory': ('CUmemGenericAllocationHandle', 'MemoryHandle'),
+    'memory_pool': ('CUmemoryPool', 'MemoryPoolHandle'),
 }
 HANDLE_OF_C = {c: word for word, (c, _) in HANDLES.items()}
 

@@ -57,6 +57,33 @@ std::optional<MemoryRange> AddressMap::find(std::uint64_t address) const {
     return it->second;
 }
 
+bool AddressMap::holds(std::uint64_t address, std::uint64_t bytes) const {
+    const std::shared_lock lock(mutex_);
+    auto it = ranges_.upper_bound(address);
+    if (it == ranges_.begin()) return false;
+    for (--it; it != ranges_.end() && it->second.accessible; ++it) {
+        const MemoryRange& range = it->second;
+        if (address < range.begin || address >= range.end()) return false;
+        if (bytes <= range.end() - address) return true;
+        if (range.kind != MemoryKind::kMapped) return false;
+        bytes -= range.end() - address;
+        address = range.end();
+        const auto next = std::next(it);
+        if (next != ranges_.end() && next->second.kind != MemoryKind::kMapped) return false;
+    }
+    return false;
+}
+
+bool AddressMap::made_of_mappings(std::uint64_t begin, std::uint64_t bytes) const {
+    std::uint64_t covered = 0;
+    while (covered < bytes) {
+        const auto it = ranges_.find(begin + covered);
+        if (it == ranges_.end() || it->second.kind != MemoryKind::kMapped) return false;
+        covered += it->second.bytes;
+    }
+    return bytes != 0 && covered == bytes;
+}
+
 namespace {
 
 constexpr int kReserve = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;

@@ -16,6 +16,8 @@ namespace cubar::guest {
 /// What lies behind a range of addresses that CUDA manages.
 enum class MemoryKind : std::uint8_t {
     kDevice,      ///< the GPU's memory; the guest's own address space is reserved there
+    kMapped,      ///< the GPU's memory that cuMemMap has put into a reservation
+    kPooled,      ///< the GPU's memory of cuMemAllocAsync, freed in the order of a stream
     kManaged,     ///< arena memory that both sides work on at one address, freed as device memory
     kPinned,      ///< arena memory at the same address in guest and worker: the GPU reads it itself
     kStaged,      ///< page-locked as far as the application knows, copied through staging
@@ -29,14 +31,23 @@ struct MemoryRange {
     MemoryKind kind = MemoryKind::kDevice;
     ContextHandle context;
     int device = 0;
-    std::uint64_t id = 0;     ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
-    std::uint32_t flags = 0;  ///< as given at allocation
+    std::uint64_t id = 0;                 ///< CU_POINTER_ATTRIBUTE_BUFFER_ID
+    std::uint32_t flags = 0;              ///< as given at allocation
+    bool accessible = true;               ///< false: mapped, and its device may not touch it yet
+    AnyHandle source;                     ///< of kMapped the memory, of kPooled the pool
+    std::uint64_t reservation = 0;        ///< of kMapped: where the reservation around it begins
+    std::uint64_t reservation_bytes = 0;  ///< and how long that is
     /// The module or library whose variable it is, and with which it goes; null: an allocation,
     /// which can be freed.
     AnyHandle code;
 
     std::uint64_t end() const { return begin + bytes; }
-    bool on_device() const { return kind == MemoryKind::kDevice || kind == MemoryKind::kManaged; }
+    /// Only the GPU reaches it.
+    bool on_gpu_alone() const {
+        return kind == MemoryKind::kDevice || kind == MemoryKind::kMapped ||
+               kind == MemoryKind::kPooled;
+    }
+    bool on_device() const { return on_gpu_alone() || kind == MemoryKind::kManaged; }
 };
 
 /// All ranges that this process knows, for pointer attributes and to choose how a copy travels.
@@ -54,6 +65,21 @@ public:
     std::optional<MemoryRange> remove(std::uint64_t begin);
     /// The range that holds `address`.
     std::optional<MemoryRange> find(std::uint64_t address) const;
+    /// Whether all these bytes can be used: they lie in one range, or in mappings that follow one
+    /// another.
+    bool holds(std::uint64_t address, std::uint64_t bytes) const;
+    /// Calls visit(MemoryRange&) for the mappings of which this range is made, from the first on,
+    /// under the lock. False, and nothing was visited: it is not made of whole mappings.
+    template <typename Visit>
+    bool for_mappings(std::uint64_t begin, std::uint64_t bytes, Visit&& visit) {
+        const std::unique_lock lock(mutex_);
+        if (!made_of_mappings(begin, bytes)) return false;
+        for (auto it = ranges_.find(begin); it != ranges_.end() && it->first - begin < bytes;) {
+            MemoryRange& range = (it++)->second;
+            visit(range);
+        }
+        return true;
+    }
     /// Removes the ranges that `goes(const MemoryRange&)` names. It is called under the lock.
     template <typename Goes>
     void remove_if(Goes&& goes) {
@@ -69,6 +95,7 @@ private:
     /// The first known range that overlaps this one, or the end.
     Ranges::iterator overlapped(const MemoryRange& range);
     void erase_overlapped(const MemoryRange& range);
+    bool made_of_mappings(std::uint64_t begin, std::uint64_t bytes) const;
 
     mutable std::shared_mutex mutex_;
     Ranges ranges_;

@@ -8,6 +8,7 @@
 
 #include "libcuda/arena.h"
 #include "libcuda/capture_rules.h"
+#include "libcuda/memory_pool.h"
 #include "libcuda/output.h"
 #include "libcuda/pinned.h"
 
@@ -377,7 +378,9 @@ CUBAR_API cuCtxSynchronize_v2(CUcontext value) {
     Context* context = nullptr;
     CUBAR_TRY(context_or_current(value, caller, context));
     CUBAR_TRY(forbid_wait(caller, context->handle));
-    return synchronize_context(caller, *context);
+    CUBAR_TRY(synchronize_context(caller, *context));
+    observe_frees(caller, context->handle, {}, true);
+    return CUDA_SUCCESS;
 }
 
 CUBAR_API cuCtxSynchronize() {

@@ -17,15 +17,18 @@ CUresult find_end(const Caller& caller, std::uint64_t address, std::uint64_t byt
     if (range) {
         out.on_device = range->on_device();
         if (out.on_device || range->kind == MemoryKind::kPinned) out.reach = Reach::kGpu;
-        if (bytes > range->end() - address && out.reach == Reach::kGpu) {
+        const bool fits = range->accessible && bytes <= range->end() - address;
+        if (!fits && out.reach == Reach::kGpu && !caller.session->addresses.holds(address, bytes)) {
             return CUDA_ERROR_INVALID_VALUE;
         }
     }
     // A page-locked address is a device address as well.
     if (expected == Expected::kDevice && out.reach != Reach::kGpu) return CUDA_ERROR_INVALID_VALUE;
-    if (expected == Expected::kHost && range && range->kind == MemoryKind::kDevice) {
+    if (expected == Expected::kHost && range && range->on_gpu_alone()) {
         return CUDA_ERROR_INVALID_VALUE;
     }
+    // Where nothing is mapped the guest has nothing either.
+    if (!range && caller.session->reserved.holds(address)) return CUDA_ERROR_INVALID_VALUE;
     return CUDA_SUCCESS;
 }
 

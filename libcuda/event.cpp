@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcuda/call.h"
 #include "libcuda/capture_rules.h"
+#include "libcuda/memory_pool.h"
 #include "libcuda/output.h"
 
 using namespace cubar::guest;
@@ -110,7 +111,9 @@ CUBAR_API cuEventSynchronize(CUevent value) {
     Stream* stream = recorded_in(asked);
     if (stream != nullptr) {
         if (await_fence(asked.caller, *stream, position)) {
-            return asked.caller.session->deferred_error(asked.event->context);
+            CUBAR_TRY(asked.caller.session->deferred_error(asked.event->context));
+            observe_frees(asked.caller, stream->context, stream->handle, false);
+            return CUDA_SUCCESS;
         }
     }
     const bool printed = stream != nullptr && stream->prints.load(std::memory_order_relaxed);
@@ -119,7 +122,10 @@ CUBAR_API cuEventSynchronize(CUevent value) {
     wire::cuEventSynchronize::Reply reply{};
     const CUresult result =
         call_in<wire::cuEventSynchronize>(asked.caller, asked.event->context, {}, request, reply);
-    if (result == CUDA_SUCCESS && stream != nullptr) raise(stream->proven, position);
+    if (result == CUDA_SUCCESS && stream != nullptr) {
+        raise(stream->proven, position);
+        observe_frees(asked.caller, stream->context, stream->handle, false);
+    }
     if (printed) fetch_output(asked.caller);
     return result;
 }

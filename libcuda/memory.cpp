@@ -119,13 +119,16 @@ CUBAR_API cuMemFree_v2(CUdeviceptr address) {
     CUBAR_TRY(enter(caller));
     if (address == 0) return CUDA_SUCCESS;
     const auto range = caller.session->addresses.find(address);
-    if (!range || range->begin != address || !range->on_device() || range->code) {
+    if (!range || range->begin != address || !range->on_device() || range->code ||
+        range->kind == MemoryKind::kMapped) {
         return CUDA_ERROR_INVALID_VALUE;
     }
     if (range->kind == MemoryKind::kManaged) return free_shared(caller, *range);
     // Forgotten first: once the host has freed it, another thread may be given the same address.
     if (!caller.session->addresses.remove(address)) return CUDA_ERROR_INVALID_VALUE;
-    const CUresult result = free_on_host(caller, range->context, address);
+    // Memory of a pool belongs to no context.
+    const auto context = range->context ? range->context : caller.context->handle;
+    const CUresult result = free_on_host(caller, context, address);
     if (result == CUDA_SUCCESS) {
         caller.session->reservations.release(address, range->reserved);
     } else {

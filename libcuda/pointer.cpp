@@ -28,6 +28,7 @@ CUmemorytype memory_type(const MemoryRange& range) {
 /// One attribute of a known pointer.
 CUresult attribute_of(const MemoryRange& range, CUdeviceptr pointer, CUpointer_attribute attribute,
                       void* data) {
+    const bool mapped = range.kind == MemoryKind::kMapped;
     switch (attribute) {
         case CU_POINTER_ATTRIBUTE_CONTEXT:
             return give(data, pointer_to<CUcontext>(range.context));
@@ -37,7 +38,7 @@ CUresult attribute_of(const MemoryRange& range, CUdeviceptr pointer, CUpointer_a
             if (!gpu_reaches(range)) return CUDA_ERROR_INVALID_VALUE;
             return give(data, pointer);
         case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-            if (range.kind == MemoryKind::kDevice) return CUDA_ERROR_INVALID_VALUE;
+            if (range.on_gpu_alone()) return CUDA_ERROR_INVALID_VALUE;
             return give(data, pointer);
         case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
             return give(data, 0u);
@@ -50,9 +51,10 @@ CUresult attribute_of(const MemoryRange& range, CUdeviceptr pointer, CUpointer_a
         case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
             return give(data, 0u);
         case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
-            return give(data, range.begin);
+            return give(data, mapped ? range.reservation : range.begin);
         case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
-            return give(data, static_cast<std::size_t>(range.bytes));
+            return give(data,
+                        static_cast<std::size_t>(mapped ? range.reservation_bytes : range.bytes));
         case CU_POINTER_ATTRIBUTE_MAPPED:
             return give(data, gpu_reaches(range) ? 1u : 0u);
         case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
@@ -60,16 +62,20 @@ CUresult attribute_of(const MemoryRange& range, CUdeviceptr pointer, CUpointer_a
         case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
             return give(data, 0u);
         case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-            return give(data, gpu_reaches(range) ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE
-                                                 : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE);
+            return give(data, gpu_reaches(range) && range.accessible
+                                  ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE
+                                  : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE);
         case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-            return give(data, CUmemoryPool{});
+            return give(data, range.kind == MemoryKind::kPooled
+                                  ? pointer_to<CUmemoryPool>(range.source)
+                                  : CUmemoryPool{});
         case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
             return give(data, static_cast<std::size_t>(range.bytes));
         case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
             return give(data, range.begin);
         case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
-            return give(data, static_cast<unsigned long long>(range.id));
+            return give(data,
+                        static_cast<unsigned long long>(mapped ? range.source.bits() : range.id));
         case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
             return give(data, 0u);
         default:
@@ -121,6 +127,7 @@ CUBAR_API cuPointerGetAttribute(void* data, CUpointer_attribute attribute, CUdev
     CUBAR_TRY(entered(process));
     if (data == nullptr || pointer == 0) return CUDA_ERROR_INVALID_VALUE;
     const auto range = range_of(*process, pointer);
+    if (!range && attribute == CU_POINTER_ATTRIBUTE_MAPPED) return give(data, 0u);
     return range ? attribute_of(*range, pointer, attribute, data) : CUDA_ERROR_INVALID_VALUE;
 }
 

@@ -15,6 +15,7 @@
 #include "libcuda/kernel_facts.h"
 #include "libcuda/objects.h"
 #include "libcuda/occupancy_cache.h"
+#include "libcuda/reserved_ranges.h"
 #include "libcuda/staging.h"
 #include "transport/channel.h"
 #include "transport/device.h"
@@ -49,6 +50,9 @@ public:
 
     AddressMap addresses;
     AddressReservations reservations;
+    ReservedRanges reserved;
+    /// Memory was freed in the order of a stream, and the host has not been waited for since.
+    std::atomic<bool> freed_in_stream{false};
     KernelFactsPool kernel_facts;
     OccupancyCache occupancy;
     StagingPool staging;

@@ -3,6 +3,7 @@
 
 #include "libcuda/call.h"
 #include "libcuda/capture_rules.h"
+#include "libcuda/memory_pool.h"
 
 namespace cubar::guest {
 namespace {
@@ -141,8 +142,10 @@ CUBAR_API cuStreamSynchronize(CUstream value) {
     Asked asked;
     CUBAR_TRY(ask(value, asked));
     CUBAR_TRY(forbid_wait(asked.caller, *asked.stream));
-    return wait_for(asked.caller, *asked.stream,
-                    asked.stream->last.load(std::memory_order_relaxed));
+    Stream& stream = *asked.stream;
+    CUBAR_TRY(wait_for(asked.caller, stream, stream.last.load(std::memory_order_relaxed)));
+    observe_frees(asked.caller, stream.context, stream.handle, false);
+    return CUDA_SUCCESS;
 }
 
 CUBAR_API cuStreamQuery(CUstream value) {

@@ -39,6 +39,20 @@ Allocations::Charge Allocations::charge(std::uint32_t device, std::uint64_t byte
     return charge;
 }
 
+bool Allocations::resize(std::uint64_t key, std::uint32_t device, std::uint64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const auto found = held_.find(key);
+    const std::uint64_t before = found != held_.end() ? found->second.bytes : 0;
+    if (bytes > before && control_.charge(device, bytes - before) != Verdict::kGranted)
+        return false;
+    if (bytes < before) control_.credit(device, before - bytes);
+    if (bytes == 0)
+        held_.erase(key);
+    else
+        held_.insert_or_assign(key, Held{device, bytes, {}});
+    return true;
+}
+
 Allocations::Charge Allocations::take(std::uint64_t key) {
     Charge charge;
     const std::lock_guard lock(mutex_);

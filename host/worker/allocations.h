@@ -50,6 +50,10 @@ public:
     /// Asks the ledger before an allocation. An empty charge: refused.
     Charge charge(std::uint32_t device, std::uint64_t bytes);
 
+    /// What is charged for something that grows and shrinks becomes `bytes`. False: the ledger
+    /// refuses, and the charge is as before.
+    bool resize(std::uint64_t key, std::uint32_t device, std::uint64_t bytes);
+
     /// It is about to be freed. An empty charge: nothing was charged for it.
     Charge take(std::uint64_t key);
     /// What this session holds of the device, in bytes.

@@ -25,7 +25,7 @@ CUresult allocate_charged(Session& session, ContextHandle context, std::uint64_t
     const Driver& driver = session.driver();
     CUdevice device = 0;
     CUBAR_TRY(session.device_of(context, device));
-    auto charge = session.allocations().charge(static_cast<std::uint32_t>(device), bytes);
+    auto charge = session.charge(device, bytes);
     if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
     CUdeviceptr address = 0;
     CUBAR_TRY(allocate(&address));
@@ -88,7 +88,11 @@ CUresult handle_cuMemFree_v2(Session& session, const transport::Record&,
     // after, it could be given the same address, whose charge would then be taken for this one.
     auto charge = session.allocations().take(request.address);
     const CUresult result = ask(session.driver().cuMemFree_v2, request.address);
-    if (result != CUDA_SUCCESS) charge.put_back();
+    if (result != CUDA_SUCCESS) {
+        charge.put_back();
+    } else if (!charge) {
+        session.pools().freed(request.address);
+    }
     return result;
 }
 
@@ -97,6 +101,7 @@ CUresult handle_cuMemGetInfo_v2(Session& session, const transport::Record& recor
                                 wire::cuMemGetInfo_v2::Reply& reply) {
     CUdevice device = 0;
     CUBAR_TRY(session.device_of(ContextHandle(record.header().context), device));
+    session.pools().account();
     std::size_t free = 0;
     std::size_t total = 0;
     CUBAR_TRY(ask(session.driver().cuMemGetInfo_v2, &free, &total));

@@ -31,6 +31,14 @@ Session::Session(const Parts& parts) : parts_(parts), allocations_(parts.control
     forget_current();
 }
 
+Allocations::Charge Session::charge(CUdevice device, std::uint64_t bytes) {
+    const auto ordinal = static_cast<std::uint32_t>(device);
+    auto charge = allocations_.charge(ordinal, bytes);
+    if (charge) return charge;
+    pools_.reclaim();
+    return allocations_.charge(ordinal, bytes);
+}
+
 CUresult Session::resolve(ContextHandle handle, CUcontext& out) const {
     if (!handle) {
         out = nullptr;

@@ -22,7 +22,9 @@
 #include "host/worker/driver.h"
 #include "host/worker/graph.h"
 #include "host/worker/image_store.h"
+#include "host/worker/memory_pools.h"
 #include "host/worker/objects.h"
+#include "host/worker/virtual_memory.h"
 
 namespace cubar::transport {
 class Record;
@@ -59,6 +61,11 @@ public:
     Channel& channel() { return parts_.channel; }
     bool counts_own_memory_only() const { return parts_.counts_own_memory_only; }
     Allocations& allocations() { return allocations_; }
+    VirtualMemory& virtual_memory() { return virtual_memory_; }
+    MemoryPools& pools() { return pools_; }
+    /// Asks the ledger before an allocation; once more without what pools keep for later, where it
+    /// refuses. An empty charge: refused.
+    Allocations::Charge charge(CUdevice device, std::uint64_t bytes);
     ImageStore& images() { return images_; }
 
     /// What was issued to the driver, for the line that cubard logs when the session ends.
@@ -157,6 +164,8 @@ private:
 
     Parts parts_;
     Allocations allocations_;
+    VirtualMemory virtual_memory_{allocations_};
+    MemoryPools pools_{parts_.driver, allocations_};
     ImageStore images_;
     std::vector<DirtyStream> dirty_;
 

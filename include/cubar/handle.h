@@ -19,7 +19,9 @@ enum class Kind : std::uint8_t {
     kGraphNode = 9,
     kGraphExec = 10,
     kUserObject = 11,
-    kLast = kUserObject,
+    kMemory = 12,
+    kMemoryPool = 13,
+    kLast = kMemoryPool,
 };
 
 /// A typed name for an object of one session: it crosses the channel where a pointer must not.
@@ -76,6 +78,8 @@ using GraphHandle = Handle<Kind::kGraph>;
 using GraphNodeHandle = Handle<Kind::kGraphNode>;
 using GraphExecHandle = Handle<Kind::kGraphExec>;
 using UserObjectHandle = Handle<Kind::kUserObject>;
+using MemoryHandle = Handle<Kind::kMemory>;
+using MemoryPoolHandle = Handle<Kind::kMemoryPool>;
 
 static_assert(sizeof(StreamHandle) == 8);
 

@@ -22,6 +22,15 @@ using device::PoolRef;
 
 namespace {
 
+/// The stream of an allocation or a free.
+api::StreamPlace place_of(Driver& driver, CUstream handle) {
+    api::StreamPlace place = api::stream_of(driver, handle);
+    driver.captures().take(place.stream, []() -> device::WorkRef {
+        throw device::Error(CUDA_ERROR_NOT_SUPPORTED, "nodes that own memory");
+    });
+    return place;
+}
+
 void allocate(Driver& driver, CUdeviceptr* address, std::size_t size, const PoolRef& pool,
               const api::StreamPlace& place) {
     require_value(address != nullptr && size != 0, "nowhere, or nothing, to allocate");
@@ -41,6 +50,14 @@ Device& pool_location(Driver& driver, const CUmemLocation* location, CUmemAlloca
     return api::device_at(driver, *location);
 }
 
+/// Before anything is read or written through a pointer to an attribute's value.
+void require_known(CUmemPool_attribute attribute, const void* value) {
+    require_value(value != nullptr, "a null pointer");
+    require_value(attribute >= CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES &&
+                      attribute <= CU_MEMPOOL_ATTR_USED_MEM_HIGH,
+                  "no such pool attribute");
+}
+
 /// The others are 64 bits wide.
 bool is_int(CUmemPool_attribute attribute) {
     return attribute == CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES ||
@@ -52,7 +69,7 @@ bool is_int(CUmemPool_attribute attribute) {
 
 CUBAR_EXPORT CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, size_t size, CUstream stream) {
     return entry(__func__, [&](Driver& driver) {
-        const api::StreamPlace place = api::stream_of(driver, stream);
+        const api::StreamPlace place = place_of(driver, stream);
         allocate(driver, address, size, driver.pools().current(place.context->device()), place);
     });
 }
@@ -60,14 +77,14 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, size_t size,
 CUBAR_EXPORT CUresult CUDAAPI cuMemAllocFromPoolAsync(CUdeviceptr* address, size_t size,
                                                       CUmemoryPool pool, CUstream stream) {
     return entry(__func__, [&](Driver& driver) {
-        const api::StreamPlace place = api::stream_of(driver, stream);
+        const api::StreamPlace place = place_of(driver, stream);
         allocate(driver, address, size, driver.pools().find(pool), place);
     });
 }
 
 CUBAR_EXPORT CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
     return entry(__func__, [&](Driver& driver) {
-        const api::StreamPlace place = api::stream_of(driver, stream);
+        const api::StreamPlace place = place_of(driver, stream);
         const AllocationRef allocation = driver.memory().find(address);
         require_value(allocation != nullptr && allocation->base == address,
                       "not the start of an allocation");
@@ -105,7 +122,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemPoolTrimTo(CUmemoryPool pool, size_t keep) {
 CUBAR_EXPORT CUresult CUDAAPI cuMemPoolSetAttribute(CUmemoryPool pool,
                                                     CUmemPool_attribute attribute, void* value) {
     return entry(__func__, [&](Driver& driver) {
-        require_value(value != nullptr, "a null pointer");
+        require_known(attribute, value);
         driver.pools().find(pool)->set_attribute(
             attribute, is_int(attribute)
                            ? static_cast<std::uint64_t>(*static_cast<const int*>(value))
@@ -116,7 +133,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemPoolSetAttribute(CUmemoryPool pool,
 CUBAR_EXPORT CUresult CUDAAPI cuMemPoolGetAttribute(CUmemoryPool pool,
                                                     CUmemPool_attribute attribute, void* value) {
     return entry(__func__, [&](Driver& driver) {
-        require_value(value != nullptr, "a null pointer");
+        require_known(attribute, value);
         const std::uint64_t found = driver.pools().find(pool)->attribute(attribute);
         if (is_int(attribute))
             *static_cast<int*>(value) = static_cast<int>(found);

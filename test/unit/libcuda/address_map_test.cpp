@@ -132,6 +132,41 @@ TEST_CASE("A range is removed by its first address alone, and by one of two at o
     CHECK(map.find(1000));
 }
 
+TEST_CASE("Mappings that follow one another hold bytes together, as far as they are accessible",
+          "[addresses]") {
+    AddressMap map;
+    const auto add = [&](std::uint64_t begin, MemoryKind kind) {
+        MemoryRange made = range(begin, 0x100);
+        made.kind = kind;
+        map.add(made);
+    };
+    for (const std::uint64_t begin : {0x1000, 0x1100, 0x1300}) add(begin, MemoryKind::kMapped);
+    add(0x1200, MemoryKind::kDevice);
+    CHECK(map.holds(0x1080, 0x180));
+    CHECK(map.holds(0x11ff, 1));
+    CHECK_FALSE(map.holds(0x1080, 0x181));
+    CHECK(map.holds(0x1200, 0x100));
+    CHECK_FALSE(map.holds(0x1200, 0x101));
+    CHECK_FALSE(map.holds(0x1400, 1));
+    CHECK_FALSE(map.holds(0xfff, 1));
+
+    unsigned visits = 0;
+    const auto shut = [&](MemoryRange& mapping) {
+        mapping.accessible = false;
+        ++visits;
+    };
+    CHECK_FALSE(map.for_mappings(0x1000, 0x180, shut));
+    CHECK_FALSE(map.for_mappings(0x1000, 0x300, shut));
+    CHECK_FALSE(map.for_mappings(0x1080, 0x80, shut));
+    CHECK_FALSE(map.for_mappings(0x1000, 0, shut));
+    CHECK(visits == 0);
+    CHECK(map.for_mappings(0x1000, 0x200, [&](const MemoryRange&) { ++visits; }));
+    CHECK(visits == 2);
+    CHECK(map.for_mappings(0x1100, 0x100, shut));
+    CHECK(map.holds(0x1080, 0x80));
+    CHECK_FALSE(map.holds(0x1080, 0x81));
+}
+
 TEST_CASE("A context takes its own ranges with it and no others", "[addresses]") {
     AddressMap map;
     for (std::uint64_t number = 0; number < 10; ++number) {

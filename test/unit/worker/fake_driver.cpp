@@ -75,6 +75,7 @@ FakeDriver::FakeDriver() {
         if (fake->gate != nullptr) fake->gate->pass();
         return result;
     };
+    table.cuCtxSynchronize = [] { return fake->called("cuCtxSynchronize"); };
     table.cuStreamWriteValue64_v2 = [](CUstream, CUdeviceptr address, cuuint64_t value, unsigned) {
         const CUresult result = fake->called("cuStreamWriteValue64");
         if (result == CUDA_SUCCESS) write(address, value);
@@ -98,6 +99,45 @@ FakeDriver::FakeDriver() {
     table.cuMemGetInfo_v2 = [](std::size_t* free, std::size_t* total) {
         *free = std::size_t{6} << 30;
         *total = std::size_t{8} << 30;
+        return CUDA_SUCCESS;
+    };
+    table.cuMemCreate = [](CUmemGenericAllocationHandle* memory, std::size_t,
+                           const CUmemAllocationProp*, unsigned long long) {
+        *memory = last_object += 0x10;
+        return fake->called("cuMemCreate");
+    };
+    table.cuMemRelease = [](CUmemGenericAllocationHandle) { return fake->called("cuMemRelease"); };
+    table.cuMemMap = [](CUdeviceptr, std::size_t, std::size_t, CUmemGenericAllocationHandle,
+                        unsigned long long) { return fake->called("cuMemMap"); };
+    table.cuMemUnmap = [](CUdeviceptr, std::size_t) { return fake->called("cuMemUnmap"); };
+    table.cuMemRetainAllocationHandle = [](CUmemGenericAllocationHandle* memory, void*) {
+        *memory = last_object += 0x10;
+        return fake->called("cuMemRetainAllocationHandle");
+    };
+    table.cuDeviceGetMemPool = [](CUmemoryPool* current, CUdevice) {
+        *current = reinterpret_cast<CUmemoryPool>(0x50);
+        return CUDA_SUCCESS;
+    };
+    // A pool that grows to what it is asked for, and gives back what is free when it is trimmed.
+    table.cuMemAllocFromPoolAsync = [](CUdeviceptr* address, std::size_t bytes, CUmemoryPool,
+                                       CUstream) {
+        *address = 0x7e0000000000;
+        const CUresult result = fake->called("cuMemAllocFromPoolAsync");
+        if (result == CUDA_SUCCESS) fake->pool.allocate(bytes);
+        return result;
+    };
+    table.cuMemFreeAsync = [](CUdeviceptr, CUstream) {
+        fake->pool.used = 0;
+        return fake->called("cuMemFreeAsync");
+    };
+    table.cuMemPoolTrimTo = [](CUmemoryPool, std::size_t) {
+        fake->pool.reserved = fake->pool.used.load();
+        return fake->called("cuMemPoolTrimTo");
+    };
+    table.cuMemPoolGetAttribute = [](CUmemoryPool, CUmemPool_attribute attribute, void* value) {
+        *static_cast<cuuint64_t*>(value) = attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT
+                                               ? fake->pool.reserved.load()
+                                               : fake->pool.used.load();
         return CUDA_SUCCESS;
     };
     table.cuModuleLoadDataEx = [](CUmodule* module, const void*, unsigned, CUjit_option*, void**) {

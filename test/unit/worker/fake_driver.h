@@ -2,6 +2,7 @@
 // A driver made of a few functions that write down what they are asked.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <map>
@@ -59,6 +60,19 @@ public:
 
     /// What the function returns from now on, until it is set to CUDA_SUCCESS.
     void fail(const std::string& name, CUresult error);
+    /// The one memory pool: what an allocation makes it reserve is `growth` times that.
+    struct Pool {
+        std::atomic<std::uint64_t> reserved{0};
+        std::atomic<std::uint64_t> used{0};
+        unsigned growth = 1;
+
+        void allocate(std::uint64_t bytes) {
+            used += bytes;
+            if (used > reserved) reserved = used * growth;
+        }
+    };
+    Pool pool;
+
     /// cuStreamSynchronize stops here, if there is one.
     Gate* gate = nullptr;
 

@@ -65,7 +65,7 @@ void FakeCubard::run() {
     }
 }
 
-FakeSession::FakeSession() : output_(shared_output()) {
+FakeSession::FakeSession(std::uint64_t quota) : cubard(quota), output_(shared_output()) {
     memory_ = transport::Descriptor(memfd_create("worker-test", MFD_CLOEXEC));
     REQUIRE(ftruncate(memory_.get(), sizeof(Channel) + kArenaBytes) == 0);
     void* mapped =

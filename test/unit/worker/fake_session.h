@@ -48,13 +48,13 @@ public:
     static constexpr std::uint64_t kQuota = 1 << 20;
     static constexpr std::uint64_t kArenaBytes = 4 * kGranuleBytes;
 
-    FakeSession();
+    explicit FakeSession(std::uint64_t quota = kQuota);
     ~FakeSession();
     FakeSession(const FakeSession&) = delete;
     FakeSession& operator=(const FakeSession&) = delete;
 
     FakeDriver driver;
-    FakeCubard cubard{kQuota};
+    FakeCubard cubard;
 
     Channel& channel() { return *channel_; }
     ChannelControl& control() { return channel_->control; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcuda/kernel_facts.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -24,7 +25,7 @@ KernelFacts* KernelFactsPool::make(std::span<const KernelParameter> parameters,
     }
     auto* places = reinterpret_cast<KernelParameter*>(facts + 1);
     auto* text = reinterpret_cast<char*>(places + parameters.size());
-    std::memcpy(places, parameters.data(), parameters.size_bytes());
+    std::copy(parameters.begin(), parameters.end(), places);  // there may be none
     std::memcpy(text, name.data(), name.size());
     text[name.size()] = '\0';
     facts->parameters = {places, parameters.size()};

@@ -91,5 +91,6 @@ void add_wmma_cases(Cases& cases);
 void add_matrix_cases(Cases& cases);
 void add_async_cases(Cases& cases);
 void add_packed_cases(Cases& cases);
+void add_narrow_cases(Cases& cases);
 
 }  // namespace cubar::instruction

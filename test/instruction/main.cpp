@@ -209,6 +209,7 @@ Cases all_cases() {
     add_matrix_cases(cases);
     add_async_cases(cases);
     add_packed_cases(cases);
+    add_narrow_cases(cases);
     return cases;
 }
 

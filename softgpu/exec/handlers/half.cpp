@@ -91,6 +91,7 @@ Handler find_binary(const Key& key, bool packed) {
 
 template <class Format>
 Handler find_fma(const Key& key, bool packed) {
+    if (key.has(Modifier::kOob)) return nullptr;
     if (key.has(Modifier::kRelu)) {
         return key.ftz ? three<Compute<Format, true, After::kRelu, Fma>>(packed)
                        : three<Compute<Format, false, After::kRelu, Fma>>(packed);

@@ -14,6 +14,9 @@ namespace {
 // caller wait instead.
 constexpr std::size_t kLargestStaged = std::size_t{64} << 10;
 
+// A copy of so many bytes takes less time than waking the stream's thread for it.
+constexpr std::size_t kBrief = std::size_t{1} << 20;
+
 std::byte* at(Address address) {
     return reinterpret_cast<std::byte*>(address);
 }
@@ -146,6 +149,8 @@ void Copy::run_async(Context& context, const StreamRef& stream) const {
                                                      copy.extent_.width * copy.extent_.height};
                                      copy.perform();
                                  }));
+    } else if (extent_.bytes() <= kBrief && !Driver::get().settings().strict) {
+        context.streams().submit_brief(stream, [copy = *this] { copy.perform(); });
     } else {
         context.streams().submit(stream, make_task([copy = *this] { copy.perform(); }));
     }

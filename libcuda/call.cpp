@@ -151,6 +151,10 @@ CUresult handle_of(CUgraphNode value, GraphNodeHandle& out) {
     out = GraphNodeHandle(bits_of(value));
     return out.kind() == Kind::kGraphNode ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
+CUresult handle_of(CUuserObject value, UserObjectHandle& out) {
+    out = UserObjectHandle(bits_of(value));
+    return out.kind() == Kind::kUserObject ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
 CUresult handle_of(CUgraph value, GraphHandle& out) {
     Caller caller;
     CUBAR_TRY(enter_session(caller));

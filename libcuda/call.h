@@ -81,10 +81,11 @@ CUresult handle_of(CUlibrary value, LibraryHandle& out);
 CUresult handle_of(CUkernel value, KernelHandle& out);
 /// A CUfunction may be a function or a kernel: cudart passes one for the other.
 CUresult handle_of(CUfunction value, FunctionHandle& out);
-/// Of nodes the host alone knows which are live.
+/// Of nodes and user objects the host alone knows which are live.
 CUresult handle_of(CUgraphNode value, GraphNodeHandle& out);
 CUresult handle_of(CUgraph value, GraphHandle& out);
 CUresult handle_of(CUgraphExec value, GraphExecHandle& out);
+CUresult handle_of(CUuserObject value, UserObjectHandle& out);
 /// The host's number of a device.
 CUresult device_of(CUdevice device, std::int32_t& out);
 

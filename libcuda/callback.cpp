@@ -65,6 +65,12 @@ HostCall HostCalls::take(std::uint64_t number) {
     return call;
 }
 
+HostCall HostCalls::find(std::uint64_t number) {
+    const std::lock_guard lock(mutex_);
+    const auto found = calls_.find(number);
+    return found != calls_.end() ? found->second : HostCall{};
+}
+
 void HostCalls::run(const HostCall& call, CUresult status) {
     if (call.callback != nullptr) return call.callback(call.stream, status, call.data);
     if (call.function == nullptr) return;

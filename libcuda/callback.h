@@ -35,6 +35,8 @@ public:
 
     /// Gives the function a number; 0: there is no thread to call it.
     std::uint64_t add(const HostCall& call);
+    /// Empty if there is none.
+    HostCall find(std::uint64_t number);
     /// It will not be called any more.
     void remove(std::uint64_t number);
 

@@ -94,6 +94,9 @@ struct CopyBox {
 };
 CUresult copy_box(const Caller& caller, Stream& stream, const CopyBox& box, Promise promise);
 
+/// The box that CUDA's structure describes, if it may be copied at all.
+CUresult find_box(const Caller& caller, const CUDA_MEMCPY3D& copy, CopyBox& box);
+
 /// The request for a box whose ends the GPU reaches.
 wire::copy_3d::Request on_gpu(const CopyBox& box);
 

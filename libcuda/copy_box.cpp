@@ -226,6 +226,13 @@ CUresult resolve_side(const Caller& caller, const Side& side, std::uint64_t widt
     return find_end(caller, base, reach, expected, end);
 }
 
+CUresult resolve_sides(const Caller& caller, const Side& target, const Side& source, CopyBox& box) {
+    CUBAR_TRY(resolve_side(caller, target, box.width, box.height, box.depth, box.target,
+                           box.target_pitch, box.target_slice));
+    return resolve_side(caller, source, box.width, box.height, box.depth, box.source,
+                        box.source_pitch, box.source_slice);
+}
+
 CUresult copy_sides(const Side& target, const Side& source, std::uint64_t width,
                     std::uint64_t height, std::uint64_t depth, CUstream value, Promise promise) {
     Caller caller;
@@ -237,10 +244,7 @@ CUresult copy_sides(const Side& target, const Side& source, std::uint64_t width,
     box.width = width;
     box.height = height;
     box.depth = depth;
-    CUBAR_TRY(resolve_side(caller, target, width, height, depth, box.target, box.target_pitch,
-                           box.target_slice));
-    CUBAR_TRY(resolve_side(caller, source, width, height, depth, box.source, box.source_pitch,
-                           box.source_slice));
+    CUBAR_TRY(resolve_sides(caller, target, source, box));
     return copy_box(caller, *stream, box, promise);
 }
 
@@ -273,23 +277,37 @@ CUresult copy_2d(const CUDA_MEMCPY2D* copy, CUstream stream, Promise promise) {
 
 /// CUDA_MEMCPY3D and CUDA_MEMCPY3D_PEER name the same things alike.
 template <typename Copy>
+Side target_side(const Copy& copy) {
+    return {copy.dstMemoryType, address_of(copy.dstHost),
+            copy.dstDevice,     copy.dstXInBytes,
+            copy.dstY,          copy.dstZ,
+            copy.dstLOD,        copy.dstPitch,
+            copy.dstHeight};
+}
+template <typename Copy>
+Side source_side(const Copy& copy) {
+    return {copy.srcMemoryType, address_of(copy.srcHost),
+            copy.srcDevice,     copy.srcXInBytes,
+            copy.srcY,          copy.srcZ,
+            copy.srcLOD,        copy.srcPitch,
+            copy.srcHeight};
+}
+template <typename Copy>
 CUresult copy_3d(const Copy* copy, CUstream stream, Promise promise) {
     if (copy == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    const Side target{copy->dstMemoryType, address_of(copy->dstHost),
-                      copy->dstDevice,     copy->dstXInBytes,
-                      copy->dstY,          copy->dstZ,
-                      copy->dstLOD,        copy->dstPitch,
-                      copy->dstHeight};
-    const Side source{copy->srcMemoryType, address_of(copy->srcHost),
-                      copy->srcDevice,     copy->srcXInBytes,
-                      copy->srcY,          copy->srcZ,
-                      copy->srcLOD,        copy->srcPitch,
-                      copy->srcHeight};
-    return copy_sides(target, source, copy->WidthInBytes, copy->Height, copy->Depth, stream,
-                      promise);
+    return copy_sides(target_side(*copy), source_side(*copy), copy->WidthInBytes, copy->Height,
+                      copy->Depth, stream, promise);
 }
 
 }  // namespace
+
+CUresult find_box(const Caller& caller, const CUDA_MEMCPY3D& copy, CopyBox& box) {
+    box.width = copy.WidthInBytes;
+    box.height = copy.Height;
+    box.depth = copy.Depth;
+    if (box.width == 0 || box.height == 0 || box.depth == 0) return CUDA_ERROR_INVALID_VALUE;
+    return resolve_sides(caller, target_side(copy), source_side(copy), box);
+}
 
 CUresult body_cuMemcpy2D_v2(const CUDA_MEMCPY2D* copy, CUstream stream) {
     return copy_2d(copy, stream, Promise::kDone);

@@ -80,10 +80,8 @@ std::shared_ptr<GraphResources> forget(Table& table, Handle handle) {
 }
 
 void set_resources(GraphExec& exec, std::shared_ptr<GraphResources> resources) {
-    exec.needs_care.store(resources->prints.load(std::memory_order_relaxed) ||
-                              resources->stands_in.load(std::memory_order_relaxed) ||
-                              resources->calls.load(std::memory_order_relaxed),
-                          std::memory_order_relaxed);
+    exec.needs_care.store(resources->needs_care(), std::memory_order_relaxed);
+    exec.changed = false;
     exec.resources = std::move(resources);
 }
 

@@ -64,6 +64,33 @@ void GraphResources::add_call(Session& session, std::uint64_t number) {
     calls.store(true, std::memory_order_relaxed);
 }
 
+void GraphResources::remember_copy(GraphNodeHandle node, const CUDA_MEMCPY3D* copy) {
+    const std::lock_guard lock(mutex_);
+    copies_.erase(node.bits());
+    if (copy != nullptr) copies_.emplace(node.bits(), *copy);
+}
+
+bool GraphResources::find_copy(GraphNodeHandle node, CUDA_MEMCPY3D& out) {
+    const std::lock_guard lock(mutex_);
+    const auto found = copies_.find(node.bits());
+    if (found == copies_.end()) return false;
+    out = found->second;
+    return true;
+}
+
+void** GraphResources::show_parameters(GraphNodeHandle node,
+                                       std::span<const KernelParameter> parameters,
+                                       std::span<const std::byte> block) {
+    const std::lock_guard lock(mutex_);
+    Shown& shown = shown_[node.bits()];
+    shown.block.assign(block.begin(), block.end());
+    shown.pointers.clear();
+    for (const KernelParameter& parameter : parameters) {
+        shown.pointers.push_back(shown.block.data() + parameter.offset);
+    }
+    return shown.pointers.empty() ? nullptr : shown.pointers.data();
+}
+
 void GraphResources::add(std::unique_ptr<StandIn> stand_in) {
     const std::lock_guard lock(mutex_);
     stand_ins_.push_back(std::move(stand_in));

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cuda.h>
+
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "cubar/handle.h"
 #include "cubar/record.h"
+#include "libcuda/kernel_facts.h"
 
 namespace cubar::guest {
 
@@ -32,6 +38,20 @@ public:
     std::atomic<bool> stands_in{false};
     /// Some of its nodes call functions of this process.
     std::atomic<bool> calls{false};
+
+    /// Launches must do more than send a record.
+    bool needs_care() const {
+        return prints.load(std::memory_order_relaxed) ||
+               stands_in.load(std::memory_order_relaxed) || calls.load(std::memory_order_relaxed);
+    }
+
+    /// Copies that have stand-ins, as the application described them; null: this one has none.
+    void remember_copy(GraphNodeHandle node, const CUDA_MEMCPY3D* copy);
+    bool find_copy(GraphNodeHandle node, CUDA_MEMCPY3D& out);
+
+    /// Pointers to the parameters in a block, which lives until the node is asked for again.
+    void** show_parameters(GraphNodeHandle node, std::span<const KernelParameter> parameters,
+                           std::span<const std::byte> block);
 
     /// The other graph has become a part of this one.
     void include(const std::shared_ptr<GraphResources>& part);
@@ -65,6 +85,13 @@ private:
     std::vector<std::unique_ptr<StandIn>> stand_ins_;
     Session* session_ = nullptr;
     std::vector<std::uint64_t> calls_;
+    std::map<std::uint64_t, CUDA_MEMCPY3D> copies_;
+
+    struct Shown {
+        std::vector<std::byte> block;
+        std::vector<void*> pointers;
+    };
+    std::map<std::uint64_t, Shown> shown_;
 };
 
 /// Resources whose graphs are gone while launches of them may still run. Guarded by the session's
@@ -81,6 +108,8 @@ struct GraphExec {
     std::shared_ptr<GraphResources> resources;
     /// Launches look at the resources only then.
     std::atomic<bool> needs_care{false};
+    /// Its nodes were changed: the resources are its own.
+    bool changed = false;
 };
 
 }  // namespace cubar::guest

@@ -221,6 +221,16 @@ CUresult send(const Launch& launch, const Shape& shape, std::span<const std::byt
 }
 
 }  // namespace
+
+CUresult gather_parameters(const KernelFacts& kernel, void** each, void** extra,
+                           std::vector<std::byte>& block) {
+    Arguments arguments;
+    CUBAR_TRY(check_arguments(kernel, each, extra, arguments));
+    block.assign(kernel.parameter_bytes, std::byte{0});
+    return write_parameters(kernel, arguments, block.data()) ? CUDA_SUCCESS
+                                                             : CUDA_ERROR_INVALID_VALUE;
+}
+
 }  // namespace cubar::guest
 
 using namespace cubar::guest;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <vector>
 
 #include "libcuda/objects.h"
 
@@ -33,5 +34,9 @@ private:
     std::array<std::byte, kMost * kEntryBytes> entries_{};
     std::uint32_t count_ = 0;
 };
+
+/// The parameter block of a launch that is not made now.
+CUresult gather_parameters(const KernelFacts& kernel, void** each, void** extra,
+                           std::vector<std::byte>& block);
 
 }  // namespace cubar::guest

@@ -74,6 +74,7 @@ CUresult handle_host_call_wait(Session& session, const transport::Record&,
                                const wire::host_call_wait::Request& request,
                                std::span<const std::byte>, wire::host_call_wait::Reply& reply) {
     const HostCalls::Due due = session.host_calls.next(request.finished, request.wait != 0);
+    if (due.call != 0) session.graphs.user_object_ended(due.call);
     reply.call = due.call;
     reply.ticket = due.ticket;
     reply.status = static_cast<std::uint32_t>(due.status);

@@ -93,6 +93,29 @@ void Graphs::forget(GraphNodeHandle node) {
     nodes.forget(node);
 }
 
+void Graphs::forget_inner(CUgraph graph) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = known_.find(graph); found != known_.end()) {
+        forget_locked(GraphHandle(found->second.bits()));
+    }
+}
+
+UserObjectHandle Graphs::adopt(CUuserObject object, std::uint64_t call) {
+    const UserObjectHandle handle =
+        user_objects.adopt([&](UserObjectObject& entry) { entry = {object}; });
+    const std::lock_guard lock(mutex_);
+    if (handle) user_objects_by_call_.insert_or_assign(call, handle);
+    return handle;
+}
+
+void Graphs::user_object_ended(std::uint64_t call) {
+    const std::lock_guard lock(mutex_);
+    const auto found = user_objects_by_call_.find(call);
+    if (found == user_objects_by_call_.end()) return;
+    user_objects.forget(found->second);
+    user_objects_by_call_.erase(found);
+}
+
 CUresult Dependencies::read(Session& session, std::span<const std::byte> payload,
                             std::uint32_t count, bool with_edges) {
     const std::size_t node_bytes = std::size_t{count} * sizeof(std::uint64_t);

@@ -53,9 +53,17 @@ public:
     /// The driver has thrown away the graph of a capture that failed.
     void capture_failed(std::uint64_t capture);
 
+    /// `call`: the guest's number of the function that the driver calls when nobody refers to the
+    /// object any more.
+    UserObjectHandle adopt(CUuserObject object, std::uint64_t call);
+    /// That function is being called, if it is one.
+    void user_object_ended(std::uint64_t call);
+
     /// Before the driver ends them, and may give the next one the same address.
     void forget(GraphHandle graph);
     void forget(GraphNodeHandle node);
+    /// The graph of a node that is being destroyed, if it was ever asked about.
+    void forget_inner(CUgraph graph);
 
 private:
     void forget_locked(GraphHandle graph);
@@ -63,6 +71,7 @@ private:
 
     std::mutex mutex_;
     std::unordered_map<const void*, AnyHandle> known_;
+    std::unordered_map<std::uint64_t, UserObjectHandle> user_objects_by_call_;
 };
 
 class Session;

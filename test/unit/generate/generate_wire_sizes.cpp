@@ -142,6 +142,21 @@ TEST_CASE("captures and graphs") {
     expect<wire::cuGraphExecUpdate_v2>(8 + 8, 8 + 8 + 4 + 4);
 }
 
+TEST_CASE("graphs that are built by hand") {
+    expect<wire::cuGraphCreate>(8, 8);
+    expect<wire::cuGraphClone>(8, 8);
+    expect<wire::cuGraphNodeFindInClone>(16, 8);
+    expect<wire::cuGraphDestroyNode>(8, 8);
+    expect<wire::cuGraphAddNode_v2>(8 + 4 * 4, 8);
+    expect<wire::cuGraphNodeSetParams>(8 + 4 + 4, 8);
+    expect<wire::cuGraphExecNodeSetParams>(8 + 8 + 4 + 4, 8);
+    expect<wire::graph_list>(8 + 8 + 4 + 4, 4 + 4 + 3 * 160 * 8);
+    expect<wire::graph_node_parameters>(8 + 4 + 4, 8 + 3 * 4 + 4000 + 4);
+    expect<wire::cuGraphAddDependencies_v2>(8 + 3 * 4 + 4, 8);
+    expect<wire::cuGraphRemoveDependencies_v2>(8 + 3 * 4 + 4, 8);
+    expect<wire::cuUserObjectCreate>(8 + 4 + 4, 8);
+}
+
 TEST_CASE("functions of the guest that the driver calls") {
     expect<wire::cuLaunchHostFunc>(8, 8);
     expect<wire::cuStreamAddCallback>(8, 8);

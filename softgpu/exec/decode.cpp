@@ -131,6 +131,8 @@ void Decoder::decode_one(const Instruction& instruction) {
             return decode_compare(instruction);
         case Opcode::kTestp:
             return decode_testp(instruction);
+        case Opcode::kCreatepolicy:
+            return decode_createpolicy(instruction);
         case Opcode::kBra:
             return decode_bra(instruction);
         case Opcode::kBrx:
@@ -373,6 +375,16 @@ void Decoder::decode_testp(const Instruction& instruction) {
     insn.handler = require(key_of(instruction));
     place_operands(instruction, insn);
     insn.aux = uint16_t(instruction.modifiers[0]);
+    emit_guarded(insn);
+}
+
+void Decoder::decode_createpolicy(const Instruction& instruction) {
+    const Operand& policy = instruction.operands.at(0);
+    if (policy.kind != ptx::OperandKind::kRegister || container(policy) != 64) throw Refusal{};
+    Insn insn;
+    insn.handler = move_handler(MoveForm::kCopy, 64);
+    insn.op[0] = slot(policy);
+    insn.op[1] = pool_.add(0, 64);
     emit_guarded(insn);
 }
 

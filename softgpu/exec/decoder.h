@@ -72,6 +72,8 @@ private:
     /// lop3 that also compares its result with zero.
     void decode_lop3(const ptx::Instruction& instruction);
     void decode_testp(const ptx::Instruction& instruction);
+    /// A policy says how to cache, and nothing is cached here: all are the same.
+    void decode_createpolicy(const ptx::Instruction& instruction);
 
     // --- decode_calls.cpp: branches, calls and barriers ---
 

@@ -219,7 +219,14 @@ constexpr Line kLines[] = {
     {kPrefetchu, "!L1", "-", "a"},
     {kDiscard, "global !L2", "-", "a i:u32"},
     {kApplypriority, "global !L2::evict_normal", "-", "a i:u32"},
-    {kCreatepolicy, "*", "*", "*"},
+    {kCreatepolicy,
+     "!fractional !L2::evict_last|L2::evict_normal|L2::evict_first|L2::evict_unchanged "
+     "L2::evict_first|L2::evict_unchanged",
+     "b64", "d0 s:f32?"},
+    {kCreatepolicy,
+     "!range global !L2::evict_last|L2::evict_normal|L2::evict_first|L2::evict_unchanged "
+     "L2::evict_first|L2::evict_unchanged",
+     "b64", "d0 a s:u32 s:u32"},
     {kMapa, "SPACE", "u32|u64", "d0 y0 s:u32"},
     {kGetctarank, "SPACE", "u32|u64", "d:u32 y0"},
     {kAlloca, "", "u32|u64", "d0 s0 i:u32?"},

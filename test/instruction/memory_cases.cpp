@@ -183,6 +183,19 @@ void add_memory_cases(Cases& cases) {
     add_vectors(cases);
     add_addresses(cases);
     add_moves(cases);
+    // Whatever the policies are, accesses accept them.
+    Case policy{"createpolicy",
+                {Kind::kB32},
+                {Kind::kB32, Kind::kB32},
+                ".reg .b64 %p, %q;\n"
+                "createpolicy.fractional.L2::evict_last.L2::evict_unchanged.b64 %p, 0.5;\n"
+                "createpolicy.range.global.L2::evict_last.b64 %q, [%in], 128, 256;\n"
+                "ld.global.L2::cache_hint.b32 %d0, [%in], %p;\n"
+                "st.global.L2::cache_hint.b32 [%out+64], %a0, %q;\n"
+                "ld.global.b32 %d1, [%out+64];",
+                per_thread([](const Row& a, Row& d) { d[0] = d[1] = a[0]; })};
+    policy.needs = 80;
+    cases.push_back(std::move(policy));
 }
 
 }  // namespace cubar::instruction

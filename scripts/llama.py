@@ -122,7 +122,8 @@ def compile_program(target, sources, *arguments):
 def programs(home):
     compile_program(home / "bin" / "model", ("model.cpp", "gguf.cpp", "quantise.cpp"))
     # At run time the libraries are found beside the program, wherever both are carried.
-    compile_program(home / "bin" / "generate", ("generate.cpp", "options.cpp"), "-isystem", home / "include",
+    compile_program(home / "bin" / "generate", ("generate.cpp", "options.cpp", "../cost/own_channel.cpp"),
+                    "-I", ROOT, "-I", ROOT / "include", "-isystem", home / "include",
                     "-L", home / "lib", f"-l:libllama.cuda.{LLAMA}.so", f"-l:libggml.cuda.{LLAMA}.so",
                     "-l:libggml-base.so", "-Wl,-rpath,$ORIGIN/../lib", "-static-libgcc")
 

@@ -72,6 +72,7 @@ Sent OwnChannel::count() {
             throw std::runtime_error("what was sent is no record");
         }
         ++sent.records;
+        ++sent.opcodes[header.opcode];
         if (header.reply_slot != kNoReply) ++sent.round_trips;
         seen_ += header.bytes;
     }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <stdexcept>
 #include <string>
 
@@ -16,6 +17,7 @@ struct Sent {
     unsigned records = 0;
     unsigned round_trips = 0;
     std::uint64_t bytes = 0;
+    std::map<std::uint32_t, unsigned> opcodes;  ///< how many records of each
 };
 
 /// This process's channel, found in its own memory: what the library sends can be counted without a

@@ -9,19 +9,31 @@ NMSE = 5e-4
 
 
 @dataclass
+class Sent:
+    """What one token sent: records, those that wait for an answer, bytes, records by opcode."""
+
+    records: int
+    round_trips: int
+    length: int
+    opcodes: dict
+
+
+@dataclass
 class Generated:
-    """What a run of generate printed: its tokens with their places, and the logits before each."""
+    """What a run of generate printed: its tokens with their places, the logits before each, and what
+    was sent to the device for each, if that was counted."""
 
     places: list
     tokens: list
     logits: list
     seconds: dict
     offloaded: str
+    sent: list
 
 
 def read(stdout, logits_path):
     """Parses a run's output. Raises ValueError if tokens and logits do not belong together."""
-    places, tokens, seconds, offloaded = [], [], {}, ""
+    places, tokens, seconds, offloaded, sent = [], [], {}, "", []
     for line in stdout.decode(errors="replace").splitlines():
         word, _, rest = line.partition(" ")
         if word == "token":
@@ -31,6 +43,10 @@ def read(stdout, logits_path):
         elif word == "seconds":
             name, value = rest.split()
             seconds.setdefault(name, []).append(float(value))
+        elif word == "sent":
+            _, _, records, round_trips, length, *opcodes = rest.split()
+            by_opcode = {int(o, 16): int(n) for o, n in (pair.split(":") for pair in opcodes)}
+            sent.append(Sent(int(records), int(round_trips), int(length), by_opcode))
         elif word == "offloaded":
             offloaded = rest.split()[0]
     values = array("f", logits_path.read_bytes())
@@ -38,7 +54,7 @@ def read(stdout, logits_path):
         raise ValueError(f"{len(tokens)} tokens, but {len(values)} logits")
     width = len(values) // len(tokens)
     rows = [values[i:i + width] for i in range(0, len(values), width)]
-    return Generated(places, tokens, rows, seconds, offloaded)
+    return Generated(places, tokens, rows, seconds, offloaded, sent)
 
 
 def nmse(reference, other):

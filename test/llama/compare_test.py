@@ -8,13 +8,14 @@ import unittest
 from array import array
 from pathlib import Path
 
-from compare import NMSE, Generated, nmse, partings, read
+from compare import NMSE, Generated, Sent, nmse, partings, read
+from token_cost import excess
 
 PLACES = [(0, 0, 0), (0, 0, 1)]
 
 
 def generated(tokens, rows):
-    return Generated(PLACES, tokens, [array("f", row) for row in rows], {}, "3/3")
+    return Generated(PLACES, tokens, [array("f", row) for row in rows], {}, "3/3", [])
 
 
 REFERENCE = generated([1, 0], [[0, 4, 3.98, 1], [2, 1, 0, -2]])
@@ -48,7 +49,7 @@ class Partings(unittest.TestCase):
         self.assertEqual(len(partings(REFERENCE, other)[2]), 1)
 
     def test_fewer_tokens(self):
-        other = Generated(PLACES[:1], [1], REFERENCE.logits[:1], {}, "3/3")
+        other = Generated(PLACES[:1], [1], REFERENCE.logits[:1], {}, "3/3", [])
         self.assertTrue(partings(REFERENCE, other)[2])
 
     def test_error_relative_to_the_reference(self):
@@ -72,6 +73,10 @@ class Read(unittest.TestCase):
         self.assertEqual([list(row) for row in run.logits], [[1, 2], [3, 4]])
         self.assertEqual((run.offloaded, run.seconds), ("3/3", {"model": [0.5]}))
 
+    def test_what_was_sent(self):
+        run = self.read(b"sent 0 1 10 2 592 0x1d:1 0x91:9\ntoken 0 0 1 9\n", 1, 2)
+        self.assertEqual(run.sent, [Sent(10, 2, 592, {0x1D: 1, 0x91: 9})])
+
     def test_no_tokens(self):
         with self.assertRaises(ValueError):
             self.read(b"", 1, 2)
@@ -79,6 +84,35 @@ class Read(unittest.TestCase):
     def test_logits_cut_short(self):
         with self.assertRaises(ValueError):
             self.read(b"token 0 0 0 7\ntoken 0 0 1 9\n", 1, 2, 3)
+
+
+class Excess(unittest.TestCase):
+    NAMES = {1: "cuGraphLaunch", 2: "cuMemcpyHtoDAsync", 3: "cuCtxGetCurrent", 4: "cuStreamSynchronize"}
+
+    def excess(self, opcodes, round_trips=2, length=600):
+        return excess(Sent(sum(opcodes.values()), round_trips, length, opcodes), self.NAMES)
+
+    def test_a_warm_token(self):
+        self.assertEqual(self.excess({1: 1, 2: 7, 4: 1}), [])
+
+    def test_no_graph_or_two(self):
+        self.assertTrue(self.excess({2: 7}))
+        self.assertTrue(self.excess({1: 2}))
+
+    def test_a_query(self):
+        self.assertTrue(self.excess({1: 1, 3: 1}))
+
+    def test_an_unknown_record(self):
+        self.assertTrue(self.excess({1: 1, 9: 1}))
+
+    def test_round_trips(self):
+        self.assertTrue(self.excess({1: 1}, round_trips=3))
+
+    def test_waits_that_the_host_completed_are_counted_apart(self):
+        self.assertEqual(self.excess({1: 1, 4: 7}, round_trips=8), [])
+
+    def test_bytes(self):
+        self.assertTrue(self.excess({1: 1}, length=5000))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "options.h"
+#include "test/cost/own_channel.h"
 
 namespace {
 
@@ -122,6 +125,7 @@ public:
             }
             std::fflush(stdout);
             if (position + 1 == options_.tokens) break;
+            if (options_.count) count(request, position);
             decode();
             for (size_t s = 0; s < sequences.size(); ++s) keep(sequences[s], s);
         }
@@ -149,6 +153,7 @@ private:
     llama_batch batch_{};
     size_t tokens_ = 0;
     size_t followed_ = 0;
+    std::optional<cubar::cost::OwnChannel> channel_;
 
     /// Begins elsewhere in the same text for each sequence and request.
     std::vector<llama_token> prompt(uint32_t offset) const {
@@ -216,6 +221,21 @@ private:
             fail("cannot write " + options_.logits);
         }
         add(follow(token), sequence, true);
+    }
+
+    /// What was sent to the device for the token at `position`: everything since the one before.
+    void count(uint32_t request, uint32_t position) try {
+        if (!channel_.has_value()) {
+            channel_.emplace();
+            return;
+        }
+        const cubar::cost::Sent sent = channel_->count();
+        std::printf("sent %u %u %u %u %llu", request, position, sent.records, sent.round_trips,
+                    static_cast<unsigned long long>(sent.bytes));
+        for (const auto& [opcode, times] : sent.opcodes) std::printf(" %#x:%u", opcode, times);
+        std::printf("\n");
+    } catch (const std::runtime_error& error) {
+        fail(std::string("cannot count: ") + error.what());
     }
 
     /// With --follow, another run's choice goes on, so that every position can be compared.

@@ -14,7 +14,8 @@ constexpr const char* usage =
     "usage: generate --libraries DIR --model FILE [--device cpu|cuda] [--tokens N]\n"
     "    [--prompt-length N] [--batch N] [--context N] [--sequences N] [--requests N]\n"
     "    [--flash on|off] [--kv f16|q8_0] [--logits FILE] [--follow TOKEN,TOKEN,...]\n"
-    "    [--text] [--verbose]\n"
+    "    [--text] [--verbose] [--count]\n"
+    "--count prints what each token sent to the device, under cubar-run.\n"
     "CUDA graphs are off if GGML_CUDA_DISABLE_GRAPHS is in the environment.\n";
 
 [[noreturn]] void refuse(std::string_view what) {
@@ -89,6 +90,8 @@ Options parse(int argc, char** argv) {
             options.text = true;
         } else if (name == "--verbose") {
             options.verbose = true;
+        } else if (name == "--count") {
+            options.count = true;
         } else if (i + 1 < argc) {
             set(options, name, argv[++i]);
         } else {

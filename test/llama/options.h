@@ -21,6 +21,7 @@ struct Options {
     bool kv_q8_0 = false;
     bool text = false;
     bool verbose = false;
+    bool count = false;
     std::string logits;
     std::vector<int32_t> follow;
 };

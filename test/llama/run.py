@@ -22,6 +22,7 @@ sys.path += [str(ROOT / "test" / "conformance"), str(ROOT / "scripts")]
 import compare  # noqa: E402
 import control  # noqa: E402
 import llama  # noqa: E402
+import token_cost  # noqa: E402
 from cases import CASES  # noqa: E402
 from program import environment, run  # noqa: E402
 
@@ -56,7 +57,8 @@ def generate(case, setup, device, follow=()):
     if device == "cpu":
         variables = environment()
     else:
-        command = setup.wrapper + command
+        # Under cubar-run the driver program finds its channel, and counts what is sent in it.
+        command = setup.wrapper + command + ["--count"] * bool(setup.wrapper)
         variables = environment(setup.library, setup.cublas, setup.cuda_libraries) | case.environment()
         if setup.eager:
             variables["GGML_CUDA_DISABLE_GRAPHS"] = "1"
@@ -72,6 +74,17 @@ def generate(case, setup, device, follow=()):
         return None, [f"the {device} run wrote {error}"]
 
 
+def check_cost(case, setup, cuda):
+    """The last tokens are warm: each must be one graph launch and little else."""
+    if not setup.wrapper or setup.eager or not case.graphs:
+        return []
+    name_of = token_cost.names((ROOT / "include" / "cubar" / "api" / "opcodes.lock").read_text())
+    warm = cuda.sent[-4:]
+    if len(warm) < 4:
+        return [f"only {len(warm)} tokens were counted"]
+    return [f"a warm token sent {what}" for sent in warm for what in token_cost.excess(sent, name_of)]
+
+
 def check(case, setup):
     """Returns one line about the runs, and the reasons why the case failed."""
     reference, reasons = generate(case, setup, "cpu")
@@ -84,7 +97,7 @@ def check(case, setup):
     if len(layers) != 2 or layers[0] != layers[1]:
         reasons.append(f"offloaded {cuda.offloaded or 'no'} layers")
     parted, worst, wrong = compare.partings(reference, cuda)
-    reasons += wrong
+    reasons += wrong + check_cost(case, setup, cuda)
     later = sum(cuda.seconds["later"]) / (len(cuda.tokens) - len(cuda.seconds["later"]))
     return (f"{len(cuda.tokens)} tokens, {len(parted)} chosen otherwise, NMSE at most {worst:.1e}; "
             f"backend {cuda.seconds['backend'][0]:.2f} s, first token {cuda.seconds['first'][0]:.2f} s, "

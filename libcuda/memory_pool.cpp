@@ -54,7 +54,9 @@ CUresult find_place(CUstream value, Place& out) {
     CUBAR_TRY(enter(out.caller));
     CUBAR_TRY(find_stream(out.caller, value, out.stream));
     // A capture would make nodes of a graph that owns the memory: they are not remoted.
-    return is_capturing(*out.stream) ? CUDA_ERROR_NOT_SUPPORTED : CUDA_SUCCESS;
+    if (is_capturing(*out.stream)) return forbid_wait(out.caller, *out.stream);
+    Captures& captures = out.caller.session->captures;
+    return captures.any() ? captures.check_work(*out.caller.session, *out.stream) : CUDA_SUCCESS;
 }
 
 CUresult post_free(const Place& place, std::uint64_t address) {

@@ -22,15 +22,6 @@ using device::PoolRef;
 
 namespace {
 
-/// The stream of an allocation or a free.
-api::StreamPlace place_of(Driver& driver, CUstream handle) {
-    api::StreamPlace place = api::stream_of(driver, handle);
-    driver.captures().take(place.stream, []() -> device::WorkRef {
-        throw device::Error(CUDA_ERROR_NOT_SUPPORTED, "nodes that own memory");
-    });
-    return place;
-}
-
 void allocate(Driver& driver, CUdeviceptr* address, std::size_t size, const PoolRef& pool,
               const api::StreamPlace& place) {
     require_value(address != nullptr && size != 0, "nowhere, or nothing, to allocate");
@@ -69,7 +60,7 @@ bool is_int(CUmemPool_attribute attribute) {
 
 CUBAR_EXPORT CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, size_t size, CUstream stream) {
     return entry(__func__, [&](Driver& driver) {
-        const api::StreamPlace place = place_of(driver, stream);
+        const api::StreamPlace place = api::stream_of(driver, stream);
         allocate(driver, address, size, driver.pools().current(place.context->device()), place);
     });
 }
@@ -77,14 +68,14 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemAllocAsync(CUdeviceptr* address, size_t size,
 CUBAR_EXPORT CUresult CUDAAPI cuMemAllocFromPoolAsync(CUdeviceptr* address, size_t size,
                                                       CUmemoryPool pool, CUstream stream) {
     return entry(__func__, [&](Driver& driver) {
-        const api::StreamPlace place = place_of(driver, stream);
+        const api::StreamPlace place = api::stream_of(driver, stream);
         allocate(driver, address, size, driver.pools().find(pool), place);
     });
 }
 
 CUBAR_EXPORT CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
     return entry(__func__, [&](Driver& driver) {
-        const api::StreamPlace place = place_of(driver, stream);
+        const api::StreamPlace place = api::stream_of(driver, stream);
         const AllocationRef allocation = driver.memory().find(address);
         require_value(allocation != nullptr && allocation->base == address,
                       "not the start of an allocation");

@@ -291,15 +291,3 @@ TEST_CASE_METHOD(PoolFixture, "pools keep within their size, and refuse what the
     CHECK(flags == CU_MEM_ACCESS_FLAGS_PROT_NONE);
     CHECK(cuMemPoolSetAccess(pool, &access, 1) == CUDA_ERROR_INVALID_DEVICE);
 }
-
-TEST_CASE_METHOD(PoolFixture, "a capture takes no allocations, and goes on without") {
-    const CUdeviceptr memory = allocate(1000, stream);
-    SUCCEEDS(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
-    CUdeviceptr other_memory = 0;
-    CHECK(cuMemAllocAsync(&other_memory, 1000, stream) == CUDA_ERROR_NOT_SUPPORTED);
-    CHECK(cuMemFreeAsync(memory, stream) == CUDA_ERROR_NOT_SUPPORTED);
-    CUgraph graph = nullptr;
-    SUCCEEDS(cuStreamEndCapture(stream, &graph));
-    SUCCEEDS(cuGraphDestroy(graph));
-    SUCCEEDS(cuMemFreeAsync(memory, stream));
-}

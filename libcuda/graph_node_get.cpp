@@ -45,17 +45,40 @@ CUresult ask(CUgraphNode node, CUgraphNodeType type, const void* out, Asked& ask
                                                             : CUDA_ERROR_INVALID_VALUE;
 }
 
+/// Names what a node launches: a function, or a kernel where the structure has a place for one.
+template <typename Shown>
+CUresult show_callee(const Caller& caller, FunctionHandle handle, Shown& out,
+                     const KernelFacts*& facts) {
+    Session& session = *caller.session;
+    if (handle.kind() == Kind::kKernel) {
+        const KernelHandle kernel_handle(handle.bits());
+        Kernel* kernel = session.kernels.find(kernel_handle);
+        if (kernel == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+        facts = kernel->facts;
+        if constexpr (requires { out.kern; }) {
+            out.kern = pointer_to<CUkernel>(kernel_handle);
+            return CUDA_SUCCESS;
+        }
+        CUBAR_TRY(function_of(caller, *kernel, kernel_handle, handle));
+    }
+    const Function* function = session.functions.find(handle);
+    if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    facts = function->facts;
+    out.func = pointer_to<CUfunction>(handle);
+    return CUDA_SUCCESS;
+}
+
 /// Shows the parameters of a launch; they stay where they are until the node is asked again.
 template <typename Shown>
 CUresult show_kernel(CUgraphNode node, Shown* out) {
     Asked asked;
     node::Kernel kernel{};
     CUBAR_TRY(ask(node, CU_GRAPH_NODE_TYPE_KERNEL, out, asked, kernel));
-    const Function* function = asked.caller.session->functions.find(kernel.function);
     const auto resources = resources_of(asked.caller, asked.info.graph);
-    if (function == nullptr || resources == nullptr) return CUDA_ERROR_NOT_SUPPORTED;
+    if (resources == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *out = {};
-    out->func = pointer_to<CUfunction>(kernel.function);
+    const KernelFacts* facts = nullptr;
+    CUBAR_TRY(show_callee(asked.caller, kernel.function, *out, facts));
     out->gridDimX = kernel.grid[0];
     out->gridDimY = kernel.grid[1];
     out->gridDimZ = kernel.grid[2];
@@ -64,7 +87,7 @@ CUresult show_kernel(CUgraphNode node, Shown* out) {
     out->blockDimZ = kernel.block[2];
     out->sharedMemBytes = kernel.shared_bytes;
     out->kernelParams = resources->show_parameters(
-        GraphNodeHandle(bits_of(node)), function->facts->parameters,
+        GraphNodeHandle(bits_of(node)), facts->parameters,
         std::span<const std::byte>(asked.info.bytes).subspan(sizeof kernel));
     return CUDA_SUCCESS;
 }

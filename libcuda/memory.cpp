@@ -2,6 +2,7 @@
 #include <array>
 
 #include "driver/log.h"
+#include "libcuda/capture_rules.h"
 #include "libcuda/pinned.h"
 
 using namespace cubar::guest;
@@ -71,6 +72,7 @@ CUresult explained(CUresult result, std::size_t bytes) {
 CUBAR_API cuMemAlloc_v2(CUdeviceptr* out, std::size_t bytes) {
     Caller caller;
     CUBAR_TRY(enter(caller));
+    CUBAR_TRY(forbid_unsafe(caller));
     if (out == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
     Allocated made;
     const auto allocate = [&](Allocated& allocated) {
@@ -91,6 +93,7 @@ CUBAR_API cuMemAllocPitch_v2(CUdeviceptr* out, std::size_t* pitch, std::size_t w
                              std::size_t height, unsigned int element_bytes) {
     Caller caller;
     CUBAR_TRY(enter(caller));
+    CUBAR_TRY(forbid_unsafe(caller));
     if (out == nullptr || pitch == nullptr || width == 0 || height == 0 ||
         (element_bytes != 4 && element_bytes != 8 && element_bytes != 16)) {
         return CUDA_ERROR_INVALID_VALUE;
@@ -117,6 +120,7 @@ CUBAR_API cuMemAllocPitch_v2(CUdeviceptr* out, std::size_t* pitch, std::size_t w
 CUBAR_API cuMemFree_v2(CUdeviceptr address) {
     Caller caller;
     CUBAR_TRY(enter(caller));
+    CUBAR_TRY(forbid_unsafe(caller));
     if (address == 0) return CUDA_SUCCESS;
     const auto range = caller.session->addresses.find(address);
     if (!range || range->begin != address || !range->on_device() || range->code ||

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "libcuda/arena.h"
+#include "libcuda/capture_rules.h"
 #include "libcuda/context.h"
 #include "libcuda/copy.h"
 #include "libcuda/own_memory.h"
@@ -77,6 +78,7 @@ using namespace cubar::guest;
 CUBAR_API cuMemHostAlloc(void** out, std::size_t bytes, unsigned int flags) {
     Caller caller;
     CUBAR_TRY(enter(caller));
+    CUBAR_TRY(forbid_unsafe(caller));
     if (out == nullptr || bytes == 0 || (flags & ~kAllocFlags) != 0)
         return CUDA_ERROR_INVALID_VALUE;
     return zero_copy(caller) ? allocate_shared(caller, bytes, MemoryKind::kPinned, flags, *out)
@@ -90,6 +92,7 @@ CUBAR_API cuMemAllocHost_v2(void** out, std::size_t bytes) {
 CUBAR_API cuMemFreeHost(void* address) {
     Caller caller;
     CUBAR_TRY(enter(caller));
+    CUBAR_TRY(forbid_unsafe(caller));
     if (address == nullptr) return CUDA_SUCCESS;
     const auto begin = reinterpret_cast<std::uint64_t>(address);
     const auto range = caller.session->addresses.find(begin);
@@ -133,6 +136,7 @@ CUBAR_API cuMemHostGetFlags(unsigned int* flags, void* address) {
 CUBAR_API cuMemHostRegister_v2(void* address, std::size_t bytes, unsigned int flags) {
     Caller caller;
     CUBAR_TRY(enter(caller));
+    CUBAR_TRY(forbid_unsafe(caller));
     if (address == nullptr || bytes == 0 || (flags & ~kRegisterFlags) != 0) {
         return CUDA_ERROR_INVALID_VALUE;
     }
@@ -160,6 +164,7 @@ CUBAR_API cuMemHostRegister(void* address, std::size_t bytes, unsigned int flags
 CUBAR_API cuMemHostUnregister(void* address) {
     Caller caller;
     CUBAR_TRY(enter(caller));
+    CUBAR_TRY(forbid_unsafe(caller));
     if (address == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const auto begin = reinterpret_cast<std::uint64_t>(address);
     const auto range = caller.session->addresses.find(begin);

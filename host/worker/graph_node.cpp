@@ -198,10 +198,15 @@ Handle find_object(const Table& table, Object object, auto member) {
 CUresult ShownParameters::read_kernel(Session& session, CUgraphNode node) {
     CUDA_KERNEL_NODE_PARAMS kernel{};
     CUBAR_TRY(ask(session.driver().cuGraphKernelNodeGetParams_v2, node, &kernel));
-    const auto function =
-        find_object<FunctionHandle>(session.functions, kernel.func, &FunctionObject::function);
-    if (!function) return CUDA_ERROR_NOT_SUPPORTED;
-    node::Kernel shown{function,
+    // Drivers name a library's kernel by itself.
+    const bool is_function = kernel.func != nullptr;
+    const AnyHandle callee = is_function
+                                 ? AnyHandle(find_object<FunctionHandle>(
+                                       session.functions, kernel.func, &FunctionObject::function))
+                                 : AnyHandle(find_object<KernelHandle>(session.kernels, kernel.kern,
+                                                                       &KernelObject::kernel));
+    if (!callee) return CUDA_ERROR_NOT_SUPPORTED;
+    node::Kernel shown{FunctionHandle(callee.bits()),
                        {kernel.gridDimX, kernel.gridDimY, kernel.gridDimZ},
                        {kernel.blockDimX, kernel.blockDimY, kernel.blockDimZ},
                        kernel.sharedMemBytes,
@@ -210,10 +215,11 @@ CUresult ShownParameters::read_kernel(Session& session, CUgraphNode node) {
     for (std::size_t index = 0; kernel.kernelParams != nullptr; ++index) {
         std::size_t offset = 0;
         std::size_t size = 0;
-        if (ask(session.driver().cuFuncGetParamInfo, kernel.func, index, &offset, &size) !=
-            CUDA_SUCCESS) {
-            break;
-        }
+        const CUresult result =
+            is_function
+                ? ask(session.driver().cuFuncGetParamInfo, kernel.func, index, &offset, &size)
+                : ask(session.driver().cuKernelGetParamInfo, kernel.kern, index, &offset, &size);
+        if (result != CUDA_SUCCESS) break;
         if (block.size() < offset + size) block.resize(offset + size);
         std::memcpy(block.data() + offset, kernel.kernelParams[index], size);
     }

@@ -13,7 +13,7 @@ namespace cubar::node {
 
 /// CU_GRAPH_NODE_TYPE_KERNEL. The parameter block follows.
 struct Kernel {
-    FunctionHandle function;
+    FunctionHandle function;  ///< in answers also the bits of a KernelHandle
     std::uint32_t grid[3];
     std::uint32_t block[3];
     std::uint32_t shared_bytes;

@@ -11,6 +11,7 @@ Disk: 240 MB in build/llama, and 180 MB more of downloads while it runs.
 """
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -90,7 +91,6 @@ def install(home):
     if stamp.exists() and stamp.read_text() == VERSION:
         return
     shutil.rmtree(home, ignore_errors=True)
-    home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="llama-", dir=home.parent) as name:
         scratch = Path(name)
         new = scratch / "llama"
@@ -142,10 +142,13 @@ def model(home, shape, quantisation):
 
 
 def prepare(home=ROOT / "build" / "llama"):
-    """Makes all of it, or brings it up to date; returns the directory."""
-    install(home)
-    programs(home)
-    models(home)
+    """Makes all of it, or brings it up to date; returns the directory. One process at a time."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with open(home.with_suffix(".lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        install(home)
+        programs(home)
+        models(home)
     return home
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Case:
-    """One run of generate. `quick` cases are in every test, the others in the full one."""
+    """One run of generate, in the suites quick, full and cublas."""
 
     name: str
     quantisation: str

@@ -16,6 +16,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import llama  # noqa: E402
+
 MAGIC = b"\x50\xed\x55\xba\x01\x00"  # of a fatbin container, and its version
 
 
@@ -89,11 +93,18 @@ def ask(library, backend, log):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("library", help="the libcuda.so.1")
-    parser.add_argument("backend", type=Path, help="libggml-cuda.so")
+    parser.add_argument("--capability", default="", help="compute capability of the software GPU")
     options = parser.parse_args()
+    if options.capability:
+        os.environ["CUBAR_SOFTGPU_CC"] = options.capability
+    try:
+        backend = llama.prepare() / "lib" / "libggml-cuda.so"
+    except llama.Failed as error:
+        print(f"Bail out! {error}")
+        return 1
     log = f"/tmp/cubar-kernels-{os.getpid()}.log"
     try:
-        total, refused, seconds = ask(options.library, options.backend, log)
+        total, refused, seconds = ask(options.library, backend, log)
         text = Path(log).read_text(errors="replace") if Path(log).exists() else ""
     finally:
         Path(log).unlink(missing_ok=True)

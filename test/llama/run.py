@@ -27,10 +27,6 @@ from cases import CASES  # noqa: E402
 from program import environment, run  # noqa: E402
 
 
-# ggml would start gdb on an error. What the device refuses stands before ggml's message.
-QUIET = {"GGML_NO_BACKTRACE": "1", "CUBAR_LOG": "stderr", "CUBAR_LOG_LEVEL": "error"}
-
-
 @dataclass
 class Setup:
     """Where everything is and what a run may take."""
@@ -44,6 +40,15 @@ class Setup:
     eager: bool
     limit: float
     scratch: Path
+
+
+def calls_logged(case, setup):
+    """Whether graph launches are counted in the software GPU's log: where nothing else counts them."""
+    return case.graphs and not setup.eager and not setup.wrapper
+
+
+def read_log(path):
+    return path.read_text(errors="replace").splitlines() if path.exists() else []
 
 
 def generate(case, setup, device, follow=()):
@@ -64,9 +69,17 @@ def generate(case, setup, device, follow=()):
             variables["GGML_CUDA_DISABLE_GRAPHS"] = "1"
         if setup.capability:
             variables["CUBAR_SOFTGPU_CC"] = setup.capability
-    outcome = run(command, variables | QUIET, setup.limit)
+    calls = setup.scratch / "calls.log"
+    calls.unlink(missing_ok=True)
+    if calls_logged(case, setup):
+        log = {"CUBAR_LOG": str(calls), "CUBAR_LOG_LEVEL": "debug"}
+    else:
+        log = {"CUBAR_LOG": "stderr", "CUBAR_LOG_LEVEL": "error"}
+    # ggml would start gdb on an error; its message says enough.
+    outcome = run(command, variables | log | {"GGML_NO_BACKTRACE": "1"}, setup.limit)
     if outcome.code != 0:
-        tail = outcome.stderr.decode(errors="replace").splitlines()[-12:]
+        refused = [line for line in read_log(calls) if " ERROR " in line]
+        tail = refused + outcome.stderr.decode(errors="replace").splitlines()[-12:]
         return None, [f"the {device} run {outcome.ended()}", *(line[:300] for line in tail)]
     try:
         return compare.read(outcome.stdout, logits), []
@@ -75,8 +88,13 @@ def generate(case, setup, device, follow=()):
 
 
 def check_cost(case, setup, cuda):
-    """The last tokens are warm: each must be one graph launch and little else."""
-    if not setup.wrapper or setup.eager or not case.graphs:
+    """A token is one graph launch, once warm; the last tokens are, and they send little else."""
+    if calls_logged(case, setup):
+        calls = read_log(setup.scratch / "calls.log")
+        launches = sum(line.endswith("softgpu: cuGraphLaunch") for line in calls)
+        needed = case.tokens * case.requests // 2
+        return [] if launches >= needed else [f"{launches} graph launches, not {needed} or more"]
+    if setup.eager or not case.graphs:
         return []
     name_of = token_cost.names((ROOT / "include" / "cubar" / "api" / "opcodes.lock").read_text())
     warm = cuda.sent[-4:]

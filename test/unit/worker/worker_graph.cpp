@@ -227,3 +227,37 @@ TEST_CASE("the graph of a capture that failed is not there", "[graph]") {
     fake.driver.fail("end", CUDA_SUCCESS);
     CHECK(fake.capture() != filled);
 }
+
+TEST_CASE("parameters of nodes that no honest guest sends are refused", "[graph]") {
+    GraphSession fake;
+    fake.driver.table.cuGraphAddNode_v2 = [](CUgraphNode* node, CUgraph, const CUgraphNode*,
+                                             const CUgraphEdgeData*, std::size_t,
+                                             CUgraphNodeParams* parameters) {
+        *node = reinterpret_cast<CUgraphNode>(0x400);
+        return ::driver->called("add " + std::to_string(parameters->type));
+    };
+    const GraphHandle graph = fake.capture();
+    const auto add = [&](CUgraphNodeType type, std::size_t bytes, std::uint32_t count = 0) {
+        const std::vector<std::byte> payload(bytes);
+        wire::cuGraphAddNode_v2::Request request{};
+        request.graph = graph;
+        request.type = type;
+        request.count = count;
+        request.payload_bytes = static_cast<std::uint32_t>(bytes);
+        wire::cuGraphAddNode_v2::Reply reply{};
+        return fake.call<wire::cuGraphAddNode_v2>(fake.context, {}, request, reply, payload);
+    };
+    CHECK(add(CU_GRAPH_NODE_TYPE_EMPTY, 0) == CUDA_SUCCESS);
+    CHECK(add(CU_GRAPH_NODE_TYPE_MEMSET, 48) == CUDA_SUCCESS);
+    CHECK(add(CU_GRAPH_NODE_TYPE_MEMSET, 47) == CUDA_ERROR_INVALID_VALUE);
+    CHECK(add(CU_GRAPH_NODE_TYPE_KERNEL, 40) == CUDA_ERROR_INVALID_HANDLE);
+    CHECK(add(CU_GRAPH_NODE_TYPE_WAIT_EVENT, 8) == CUDA_ERROR_INVALID_HANDLE);
+    CHECK(add(CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, 15) == CUDA_ERROR_INVALID_VALUE);
+    CHECK(add(CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, 64) == CUDA_ERROR_INVALID_VALUE);
+    // Dependencies that are not there, or are no nodes.
+    CHECK(add(CU_GRAPH_NODE_TYPE_EMPTY, 8, 2) == CUDA_ERROR_INVALID_VALUE);
+    CHECK(add(CU_GRAPH_NODE_TYPE_EMPTY, 8, 1) == CUDA_ERROR_INVALID_VALUE);
+    CHECK(add(CU_GRAPH_NODE_TYPE_CONDITIONAL, 200) == CUDA_ERROR_NOT_SUPPORTED);
+    CHECK(fake.driver.count("add " + std::to_string(CU_GRAPH_NODE_TYPE_EMPTY)) == 1);
+    CHECK(fake.driver.count("add " + std::to_string(CU_GRAPH_NODE_TYPE_MEMSET)) == 1);
+}

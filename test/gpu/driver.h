@@ -12,28 +12,36 @@ namespace cubar::probe {
 #define CUBAR_PROBED_FUNCTIONS(X)                                                                  \
     X(cuCtxCreate)                                                                                 \
     X(cuCtxDestroy)                                                                                \
-    X(cuCtxGetCurrent) X(cuCtxGetDevice) X(cuCtxSetCurrent) X(cuCtxSynchronize) X(                 \
-        cuDeviceCanAccessPeer) X(cuDeviceGet) X(cuDeviceGetAttribute) X(cuDeviceGetCount)          \
-        X(cuDeviceGetName) X(cuDeviceGetUuid) X(cuDevicePrimaryCtxGetState) X(                     \
-            cuDevicePrimaryCtxRelease) X(cuDevicePrimaryCtxReset) X(cuDevicePrimaryCtxRetain)      \
-            X(cuDeviceTotalMem) X(cuDriverGetVersion) X(cuEventCreate) X(cuEventDestroy) X(        \
-                cuEventElapsedTime) X(cuEventQuery) X(cuEventRecord) X(cuEventSynchronize)         \
-                X(cuFuncGetParamInfo) X(cuFuncLoad) X(cuGetErrorName) X(cuGetExportTable) X(       \
-                    cuGetProcAddress) X(cuGraphDestroy) X(cuInit) X(cuKernelGetFunction)           \
-                    X(cuKernelGetParamInfo) X(cuLaunchHostFunc) X(cuLaunchKernel) X(               \
-                        cuLibraryGetKernel) X(cuLibraryLoadData) X(cuLibraryUnload) X(cuMemAlloc)  \
-                        X(cuMemFree) X(cuMemFreeHost) X(cuMemGetInfo) X(cuMemHostAlloc) X(         \
-                            cuMemHostGetDevicePointer) X(cuMemHostRegister) X(cuMemHostUnregister) \
-                            X(cuMemcpyDtoD) X(cuMemcpyDtoH) X(cuMemcpyDtoHAsync) X(cuMemcpyHtoD)   \
-                                X(cuMemcpyHtoDAsync) X(cuMemcpyPeer) X(cuMemsetD8Async) X(         \
-                                    cuModuleGetFunction) X(cuModuleGetLoadingMode)                 \
-                                    X(cuModuleLoadData) X(cuModuleUnload) X(cuPointerGetAttribute) \
-                                        X(cuStreamBeginCapture) X(cuStreamCreate)                  \
-                                            X(cuStreamDestroy) X(cuStreamEndCapture)               \
-                                                X(cuStreamIsCapturing) X(cuStreamQuery)            \
-                                                    X(cuStreamSynchronize) X(cuStreamWaitEvent)    \
-                                                        X(cuStreamWriteValue64)                    \
-                                                            X(cuThreadExchangeStreamCaptureMode)
+    X(cuCtxGetCurrent)                                                                             \
+    X(cuCtxGetDevice) X(cuCtxSetCurrent) X(cuCtxSynchronize) X(cuDeviceCanAccessPeer) X(           \
+        cuDeviceGet) X(cuDeviceGetAttribute) X(cuDeviceGetCount) X(cuDeviceGetName)                \
+        X(cuDeviceGetUuid) X(cuDevicePrimaryCtxGetState) X(cuDevicePrimaryCtxRelease) X(           \
+            cuDevicePrimaryCtxReset) X(cuDevicePrimaryCtxRetain) X(cuDeviceTotalMem)               \
+            X(cuDriverGetVersion) X(cuEventCreate) X(cuEventDestroy) X(cuEventElapsedTime) X(      \
+                cuEventQuery) X(cuEventRecord) X(cuEventSynchronize) X(cuFuncGetParamInfo)         \
+                X(cuFuncLoad) X(cuGetErrorName) X(cuGetExportTable) X(cuGetProcAddress) X(         \
+                    cuGraphDestroy) X(cuInit) X(cuKernelGetFunction) X(cuKernelGetParamInfo)       \
+                    X(cuLaunchHostFunc) X(cuLaunchKernel) X(cuLibraryGetKernel) X(                 \
+                        cuLibraryLoadData) X(cuLibraryUnload) X(cuDeviceGetMemPool)                \
+                        X(cuMemAddressFree) X(cuMemAddressReserve) X(cuMemAllocAsync) X(           \
+                            cuMemAllocFromPoolAsync) X(cuMemCreate) X(cuMemFreeAsync)              \
+                            X(cuMemGetAllocationGranularity) X(cuMemMap) X(                        \
+                                cuMemPoolGetAttribute) X(cuMemRelease)                             \
+                                X(cuMemRetainAllocationHandle) X(cuMemSetAccess) X(cuMemUnmap) X(  \
+                                    cuMemAlloc) X(cuMemFree) X(cuMemFreeHost) X(cuMemGetInfo)      \
+                                    X(cuMemHostAlloc) X(cuMemHostGetDevicePointer) X(              \
+                                        cuMemHostRegister) X(cuMemHostUnregister) X(cuMemcpyDtoD)  \
+                                        X(cuMemcpyDtoH) X(cuMemcpyDtoHAsync) X(cuMemcpyHtoD) X(    \
+                                            cuMemcpyHtoDAsync) X(cuMemcpyPeer) X(cuMemsetD8Async)  \
+                                            X(cuModuleGetFunction) X(cuModuleGetLoadingMode)       \
+                                                X(cuModuleLoadData) X(cuModuleUnload) X(           \
+                                                    cuPointerGetAttribute) X(cuStreamBeginCapture) \
+                                                    X(cuStreamCreate) X(cuStreamDestroy) X(        \
+                                                        cuStreamEndCapture) X(cuStreamIsCapturing) \
+                                                        X(cuStreamQuery) X(cuStreamSynchronize) X( \
+                                                            cuStreamWaitEvent)                     \
+                                                            X(cuStreamWriteValue64) X(             \
+                                                                cuThreadExchangeStreamCaptureMode)
 
 /// A function that the library lacks is null; `missing` names it.
 struct Driver {

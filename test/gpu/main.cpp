@@ -42,9 +42,9 @@ constexpr int kReportFd = 3;
 
 std::vector<Probe> all_probes() {
     std::vector<Probe> all;
-    for (const auto& some :
-         {process_probes(), memory_probes(), address_probes(), fence_probes(), queue_probes(),
-          copy_probes(), stream_probes(), launch_probes(), fault_probes(), output_probes()})
+    for (const auto& some : {process_probes(), memory_probes(), address_probes(), pool_probes(),
+                             fence_probes(), queue_probes(), copy_probes(), stream_probes(),
+                             launch_probes(), fault_probes(), output_probes()})
         all.insert(all.end(), some.begin(), some.end());
     return all;
 }

@@ -44,6 +44,7 @@ struct Probe {
 std::span<const Probe> process_probes();
 std::span<const Probe> memory_probes();
 std::span<const Probe> address_probes();
+std::span<const Probe> pool_probes();
 std::span<const Probe> fence_probes();
 std::span<const Probe> queue_probes();
 std::span<const Probe> copy_probes();

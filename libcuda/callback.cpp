@@ -16,7 +16,7 @@ std::uint64_t HostCalls::add(const HostCall& call) {
     if (!started_ && !start()) return 0;
     const std::uint64_t number = ++last_number_;
     calls_.emplace(number, call);
-    changed_.notify_one();
+    pthread_cond_signal(&changed_);
     return number;
 }
 
@@ -83,9 +83,10 @@ void HostCalls::serve() {
     wire::host_call_wait::Request request{};
     for (;;) {
         {
-            std::unique_lock lock(mutex_);
+            const std::lock_guard lock(mutex_);
             // What is finished the host must hear in any case.
-            if (request.finished == 0) changed_.wait(lock, [this] { return !calls_.empty(); });
+            while (request.finished == 0 && calls_.empty())
+                pthread_cond_wait(&changed_, mutex_.native_handle());
             request.wait = calls_.empty() ? 0 : 1;
         }
         Caller caller;

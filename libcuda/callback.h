@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cuda.h>
+#include <pthread.h>
 
-#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -49,7 +49,8 @@ private:
 
     Session& session_;
     std::mutex mutex_;
-    std::condition_variable changed_;
+    // Not the standard's, whose code brings the exception machinery of libsupc++ along.
+    pthread_cond_t changed_ = PTHREAD_COND_INITIALIZER;
     std::map<std::uint64_t, HostCall> calls_;
     std::uint64_t last_number_ = 0;
     bool started_ = false;

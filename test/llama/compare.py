@@ -67,8 +67,8 @@ def partings(reference, other):
     """Compares runs of which the second followed the first's tokens. Returns the places where they
     chose differently, the largest error, and what is wrong.
 
-    The logits must agree at every place. Where the choices differ, each must be one that this error
-    explains: neither run may prefer its own by more than what it lets two logits differ.
+    The logits must agree at every place. Where the choices differ, the error must explain it: neither
+    run may prefer its own by more than twice the root of what NMSE allows, for each of the two logits.
     """
     if reference.places != other.places:
         return [], math.inf, ["the runs generated at different places"]
@@ -82,7 +82,7 @@ def partings(reference, other):
         worst = max(worst, error)
         if mine != yours:
             parted.append(place)
-            allowed = 2 * math.sqrt(NMSE * sum(v * v for v in a) / len(a))
+            allowed = 4 * math.sqrt(NMSE * sum(v * v for v in a) / len(a))
             if max(a[mine] - a[yours], b[yours] - b[mine]) > allowed:
                 wrong.append(f"{mine} and {yours} at {place} differ by more than {allowed:.3g} in logits")
     return parted, worst, wrong

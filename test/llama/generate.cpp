@@ -119,17 +119,15 @@ public:
         for (uint32_t position = 0; position < options_.tokens; ++position) {
             batch_.n_tokens = 0;
             for (Sequence& sequence : sequences) choose(request, position, sequence);
-            if (position == 0) {
-                std::printf("seconds first %.3f\n", seconds_since(begin));
-                first = Clock::now();
-            }
+            if (position == 0) first = Clock::now();
             std::fflush(stdout);
             if (position + 1 == options_.tokens) break;
             if (options_.count) count(request, position);
             decode();
             for (size_t s = 0; s < sequences.size(); ++s) keep(sequences[s], s);
         }
-        std::printf("seconds later %.3f\n", seconds_since(first));
+        std::printf("%sseconds first %.3f\nseconds later %.3f\n", options_.text ? "\n" : "",
+                    std::chrono::duration<double>(first - begin).count(), seconds_since(first));
         std::fflush(stdout);
     }
 
@@ -203,16 +201,24 @@ private:
         return sequence;
     }
 
+    /// A token's text. A model with random weights says any byte, so one that a terminal may take
+    /// amiss is a dot.
+    std::string readable(llama_token token) const {
+        char piece[16];
+        const int size = llama_token_to_piece(vocabulary_, token, piece, sizeof piece, 0, true);
+        std::string text(piece, static_cast<size_t>(std::max(size, 0)));
+        if (!std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; })) return "·";
+        return text;
+    }
+
     void choose(uint32_t request, uint32_t position, Sequence& sequence) {
         const auto best = std::ranges::max_element(sequence.logits);
         const auto token = static_cast<llama_token>(best - sequence.logits.begin());
         if (!std::ranges::all_of(sequence.logits, [](float v) { return std::isfinite(v); })) {
             fail("logits are not numbers, at position " + std::to_string(position));
         }
-        char piece[16];
-        const int size = llama_token_to_piece(vocabulary_, token, piece, sizeof piece, 0, true);
         if (options_.text) {
-            std::printf("%.*s", std::max(size, 0), piece);
+            std::fputs(readable(token).c_str(), stdout);
         } else {
             std::printf("token %u %d %u %d\n", request, sequence.id, position, token);
         }

@@ -42,6 +42,8 @@ class Failed(Exception):
 
 
 def run(*command, **options):
+    if shutil.which(command[0]) is None:
+        raise Failed(f"{command[0]} is missing. Install Debian's packages npm, git and g++.")
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False, **options)
     if done.returncode != 0:
         raise Failed(f"{command[0]} {command[1]} failed:\n{done.stderr.strip() or done.stdout.strip()}")
@@ -50,13 +52,11 @@ def run(*command, **options):
 
 def fetch(package, directory):
     """The package's tarball, checked."""
-    if shutil.which("npm") is None:
-        raise Failed("npm is missing: install Debian's package npm, or Node.js, which contains it.")
     try:
         said = run("npm", "pack", "--json", "--loglevel=error", f"{package}@{VERSION}", cwd=directory)
     except Failed as error:
         raise Failed(f"Cannot fetch {package} {VERSION}. Once it is installed, no network is needed; "
-                     f"until then npm's registry must be reachable.\n{error}") from error
+                     f"until then it takes npm, and its registry.\n{error}") from error
     tarball = directory / json.loads(said)[0]["filename"].replace("@", "").replace("/", "-")
     digest = base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
     if digest != INTEGRITY[package]:

@@ -41,7 +41,7 @@ CUresult mirror_context(const Caller& caller, const ContextFacts& facts) {
         context.orphaned_blocking.store(0, std::memory_order_relaxed);
         context.proven.store(0, std::memory_order_relaxed);
         // cuStreamGetId of the legacy stream: unique among the host's ids, which are small.
-        context.legacy.reset({}, facts.handle, CU_STREAM_DEFAULT, 0, facts.handle.bits(),
+        context.legacy.reset({}, facts.handle, CU_STREAM_DEFAULT, facts.handle.bits(),
                              facts.legacy_fence);
     });
     return mirrored ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;

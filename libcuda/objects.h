@@ -23,7 +23,6 @@ struct Stream {
     StreamHandle handle;  ///< null: the legacy stream of `context`
     ContextHandle context;
     std::uint32_t flags = CU_STREAM_DEFAULT;
-    std::int32_t priority = 0;
     std::uint64_t id = 0;
     std::uint32_t fence = kNoFence;
 
@@ -47,11 +46,10 @@ struct Stream {
     bool blocking() const { return (flags & CU_STREAM_NON_BLOCKING) == 0; }
 
     void reset(StreamHandle new_handle, ContextHandle in_context, std::uint32_t new_flags,
-               std::int32_t new_priority, std::uint64_t new_id, std::uint32_t new_fence) {
+               std::uint64_t new_id, std::uint32_t new_fence) {
         handle = new_handle;
         context = in_context;
         flags = new_flags;
-        priority = new_priority;
         id = new_id;
         fence = new_fence;
         last.store(0, std::memory_order_relaxed);

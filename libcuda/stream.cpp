@@ -19,7 +19,7 @@ CUresult thread_stream(const Caller& caller, Stream*& out) {
     wire::thread_stream::Reply reply{};
     CUBAR_TRY(call_in<wire::thread_stream>(caller, context, {}, {}, reply));
     const bool mirrored = caller.session->streams.mirror(reply.stream, [&](Stream& stream) {
-        stream.reset(reply.stream, context, CU_STREAM_DEFAULT, 0, reply.id, reply.fence);
+        stream.reset(reply.stream, context, CU_STREAM_DEFAULT, reply.id, reply.fence);
     });
     if (!mirrored) return CUDA_ERROR_OUT_OF_MEMORY;
     caller.context->blocking_streams.fetch_add(1, std::memory_order_relaxed);
@@ -107,7 +107,7 @@ CUBAR_API cuStreamCreateWithPriority(CUstream* out, unsigned int flags, int prio
     wire::cuStreamCreateWithPriority::Reply reply{};
     CUBAR_TRY(call_in<wire::cuStreamCreateWithPriority>(caller, context, {}, request, reply));
     const bool mirrored = caller.session->streams.mirror(reply.stream, [&](Stream& stream) {
-        stream.reset(reply.stream, context, flags, reply.priority, reply.id, reply.fence);
+        stream.reset(reply.stream, context, flags, reply.id, reply.fence);
     });
     if (!mirrored) return CUDA_ERROR_OUT_OF_MEMORY;
     if ((flags & CU_STREAM_NON_BLOCKING) == 0) {
@@ -183,10 +183,11 @@ CUBAR_API cuStreamWaitEvent(CUstream value, CUevent event_value, unsigned int fl
 }
 
 CUBAR_API cuStreamGetPriority(CUstream value, int* priority) {
-    Asked asked;
-    CUBAR_TRY(ask(value, asked));
     if (priority == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *priority = asked.stream->priority;
+    // The host's: cuStreamSetAttribute may have changed it since, within the host's limits.
+    CUstreamAttrValue attribute{};
+    CUBAR_TRY(cuStreamGetAttribute(value, CU_STREAM_ATTRIBUTE_PRIORITY, &attribute));
+    *priority = attribute.priority;
     return CUDA_SUCCESS;
 }
 

@@ -13,7 +13,6 @@ namespace {
 struct Made {
     StreamHandle handle;
     std::uint64_t id = 0;
-    std::int32_t priority = 0;
     std::uint32_t fence = kNoFence;
 };
 
@@ -28,7 +27,6 @@ CUresult make(Session& session, ContextHandle context, unsigned flags, int prior
     CUBAR_TRY(ask(driver.cuStreamCreateWithPriority, &stream, flags, priority));
     unsigned long long id = 0;
     CUresult result = ask(driver.cuStreamGetId, stream, &id);
-    if (result == CUDA_SUCCESS) result = ask(driver.cuStreamGetPriority, stream, &made.priority);
     if (result == CUDA_SUCCESS) {
         made.id = id;
         made.fence = session.take_fence();
@@ -79,7 +77,6 @@ CUresult handle_cuStreamCreateWithPriority(Session& session, const transport::Re
                    0, made));
     reply.stream = made.handle;
     reply.id = made.id;
-    reply.priority = made.priority;
     reply.fence = made.fence;
     return CUDA_SUCCESS;
 }

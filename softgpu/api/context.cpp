@@ -5,6 +5,7 @@
 #include "softgpu/api/entry.h"
 #include "softgpu/device/capture.h"
 #include "softgpu/device/current.h"
+#include "softgpu/device/stream_attributes.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -20,7 +21,6 @@ namespace {
 using api::kContextFlags;
 
 constexpr unsigned kApiVersion = 3020;  // of contexts that cuCtxCreate_v2 and later make
-constexpr int kGreatestPriority = -5;   // numerically the least
 
 CUresult create(const char* function, CUcontext* context, unsigned flags, CUdevice ordinal) {
     return entry(function, [&](Driver& driver) {
@@ -252,7 +252,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuCtxGetStreamPriorityRange(int* least, int* great
     return entry(__func__, [&](Driver& driver) {
         driver.current();
         if (least != nullptr) *least = 0;
-        if (greatest != nullptr) *greatest = kGreatestPriority;
+        if (greatest != nullptr) *greatest = device::kGreatestPriority;
     });
 }
 

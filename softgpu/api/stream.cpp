@@ -2,8 +2,6 @@
 #define __CUDA_API_VERSION_INTERNAL
 #include <cuda.h>
 
-#include <algorithm>
-
 #include "softgpu/api/entry.h"
 #include "softgpu/api/stream_handle.h"
 #include "softgpu/device/capture.h"
@@ -18,16 +16,12 @@ using device::StreamRef;
 
 namespace {
 
-/// As cuCtxGetStreamPriorityRange says: a hint, of which this executor makes nothing.
-constexpr int kGreatestPriority = -5;
-
 CUresult create(const char* function, CUstream* handle, unsigned flags, int priority) {
     return entry(function, [&](Driver& driver) {
         require_value(handle != nullptr && (flags & ~unsigned{CU_STREAM_NON_BLOCKING}) == 0,
                       "an argument");
         const ContextRef context = driver.current_healthy();
-        *handle = driver.streams.insert(
-            context->streams().create(flags, std::clamp(priority, kGreatestPriority, 0)));
+        *handle = driver.streams.insert(context->streams().create(flags, priority));
     });
 }
 
@@ -106,7 +100,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuStreamGetFlags(CUstream stream, unsigned int* fl
 CUBAR_EXPORT CUresult CUDAAPI cuStreamGetPriority(CUstream stream, int* priority) {
     return entry(__func__, [&](Driver& driver) {
         require_value(priority != nullptr, "a null pointer");
-        *priority = api::stream_of(driver, stream).stream->priority();
+        *priority = api::stream_of(driver, stream).stream->attributes().priority();
     });
 }
 

@@ -19,6 +19,21 @@ void Point::wait_idly() const {
     if (!done()) stream_->wait_for(sequence_, false);
 }
 
+StreamAttributes Stream::attributes() const {
+    const std::lock_guard lock(mutex_);
+    return attributes_;
+}
+
+void Stream::set_attribute(CUstreamAttrID attribute, const CUstreamAttrValue& value) {
+    const std::lock_guard lock(mutex_);
+    attributes_.set(attribute, value);
+}
+
+void Stream::set_attributes(const StreamAttributes& attributes) {
+    const std::lock_guard lock(mutex_);
+    attributes_ = attributes;
+}
+
 void Stream::await_space() {
     std::unique_lock lock(mutex_);
     progress_.wait(lock, [&] {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "softgpu/device/fault_state.h"
+#include "softgpu/device/stream_attributes.h"
 #include "softgpu/device/task.h"
 
 namespace cubar::softgpu::device {
@@ -58,14 +59,16 @@ public:
         std::size_t capacity = 0;  ///< operations in flight before callers block
         std::shared_ptr<FaultState> fault;
     };
-    explicit Stream(Setup setup) : setup_(std::move(setup)) {}
+    explicit Stream(Setup setup) : setup_(std::move(setup)), attributes_(setup_.priority) {}
 
     [[nodiscard]] StreamRole role() const { return setup_.role; }
     [[nodiscard]] unsigned flags() const { return setup_.flags; }
     [[nodiscard]] bool blocking() const { return (setup_.flags & CU_STREAM_NON_BLOCKING) == 0; }
-    [[nodiscard]] int priority() const { return setup_.priority; }
     [[nodiscard]] std::uint64_t id() const { return setup_.id; }
     [[nodiscard]] CUcontext context() const { return setup_.context; }
+    [[nodiscard]] StreamAttributes attributes() const;
+    void set_attribute(CUstreamAttrID attribute, const CUstreamAttrValue& value);
+    void set_attributes(const StreamAttributes& attributes);
     [[nodiscard]] FaultState& fault() const { return *setup_.fault; }
 
     /// Blocks while the queue is full. Callers hold no lock that the queue's operations need.
@@ -113,6 +116,7 @@ private:
     mutable std::mutex mutex_;
     std::condition_variable work_;      // something to do, or closed
     std::condition_variable progress_;  // an operation ended
+    StreamAttributes attributes_;
     std::deque<Operation> queue_;
     // Stored by append() and close(), looked at by work() before it sleeps; a hint, the queue
     // rules.

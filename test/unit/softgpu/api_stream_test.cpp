@@ -75,3 +75,64 @@ TEST_CASE_METHOD(Context, "the end of a context ends waits that nobody would ful
     SUCCEEDS(cuCtxDestroy(other));
     CHECK(cuStreamSynchronize(stream) == CUDA_ERROR_INVALID_HANDLE);
 }
+
+TEST_CASE_METHOD(Context, "a stream keeps the attributes that it is told") {
+    CUstream first = nullptr, second = nullptr;
+    SUCCEEDS(cuStreamCreateWithPriority(&first, CU_STREAM_NON_BLOCKING, -2));
+    SUCCEEDS(cuStreamCreate(&second, CU_STREAM_NON_BLOCKING));
+    CUstreamAttrValue value{};
+    SUCCEEDS(cuStreamGetAttribute(first, CU_STREAM_ATTRIBUTE_PRIORITY, &value));
+    CHECK(value.priority == -2);
+    SUCCEEDS(cuStreamGetAttribute(first, CU_STREAM_ATTRIBUTE_SYNCHRONIZATION_POLICY, &value));
+    CHECK(value.syncPolicy == CU_SYNC_POLICY_AUTO);
+
+    value.syncPolicy = CU_SYNC_POLICY_YIELD;
+    SUCCEEDS(cuStreamSetAttribute(first, CU_STREAM_ATTRIBUTE_SYNCHRONIZATION_POLICY, &value));
+    value.memSyncDomain = CU_LAUNCH_MEM_SYNC_DOMAIN_REMOTE;
+    SUCCEEDS(cuStreamSetAttribute(first, CU_STREAM_ATTRIBUTE_MEM_SYNC_DOMAIN, &value));
+    SUCCEEDS(cuStreamCopyAttributes(second, first));
+    SUCCEEDS(cuStreamGetAttribute(second, CU_STREAM_ATTRIBUTE_SYNCHRONIZATION_POLICY, &value));
+    CHECK(value.syncPolicy == CU_SYNC_POLICY_YIELD);
+    SUCCEEDS(cuStreamGetAttribute(second, CU_STREAM_ATTRIBUTE_MEM_SYNC_DOMAIN, &value));
+    CHECK(value.memSyncDomain == CU_LAUNCH_MEM_SYNC_DOMAIN_REMOTE);
+    int priority = 0;
+    SUCCEEDS(cuStreamGetPriority(second, &priority));
+    CHECK(priority == -2);
+
+    value.priority = -100;
+    SUCCEEDS(cuStreamSetAttribute(second, CU_STREAM_ATTRIBUTE_PRIORITY, &value));
+    int greatest = 0;
+    SUCCEEDS(cuCtxGetStreamPriorityRange(nullptr, &greatest));
+    SUCCEEDS(cuStreamGetPriority(second, &priority));
+    CHECK(priority == greatest);
+    SUCCEEDS(cuStreamGetPriority(first, &priority));
+    CHECK(priority == -2);
+}
+
+TEST_CASE_METHOD(Context, "attributes that no stream can have are refused") {
+    CUstreamAttrValue value{};
+    CHECK(cuStreamGetAttribute(nullptr, CU_STREAM_ATTRIBUTE_PRIORITY, nullptr) ==
+          CUDA_ERROR_INVALID_VALUE);
+    CHECK(cuStreamSetAttribute(nullptr, CU_STREAM_ATTRIBUTE_PRIORITY, nullptr) ==
+          CUDA_ERROR_INVALID_VALUE);
+    for (const CUstreamAttrID unknown :
+         {CU_LAUNCH_ATTRIBUTE_COOPERATIVE, CU_LAUNCH_ATTRIBUTE_IGNORE}) {
+        CHECK(cuStreamGetAttribute(nullptr, unknown, &value) == CUDA_ERROR_INVALID_VALUE);
+        CHECK(cuStreamSetAttribute(nullptr, unknown, &value) == CUDA_ERROR_INVALID_VALUE);
+    }
+    value.accessPolicyWindow.num_bytes = 4096;
+    CHECK(cuStreamSetAttribute(nullptr, CU_STREAM_ATTRIBUTE_ACCESS_POLICY_WINDOW, &value) ==
+          CUDA_ERROR_INVALID_VALUE);
+    value = {};
+    value.memSyncDomainMap.remote = 1;
+    CHECK(cuStreamSetAttribute(nullptr, CU_STREAM_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP, &value) ==
+          CUDA_ERROR_INVALID_VALUE);
+    CUcontext other = nullptr;
+    CUstream stranger = nullptr;
+    SUCCEEDS(cuCtxCreate(&other, nullptr, 0, 0));
+    SUCCEEDS(cuStreamCreate(&stranger, CU_STREAM_NON_BLOCKING));
+    SUCCEEDS(cuCtxSetCurrent(context));
+    CHECK(cuStreamCopyAttributes(nullptr, stranger) == CUDA_ERROR_INVALID_VALUE);
+    SUCCEEDS(cuCtxDestroy(other));
+    CHECK(cuStreamCopyAttributes(nullptr, stranger) == CUDA_ERROR_INVALID_HANDLE);
+}

@@ -64,10 +64,6 @@ FakeDriver::FakeDriver() {
         *id = 9;
         return CUDA_SUCCESS;
     };
-    table.cuStreamGetPriority = [](CUstream, int* priority) {
-        *priority = 0;
-        return CUDA_SUCCESS;
-    };
     table.cuStreamDestroy_v2 = [](CUstream) { return fake->called("cuStreamDestroy"); };
     table.cuStreamQuery = [](CUstream) { return fake->called("cuStreamQuery"); };
     table.cuStreamSynchronize = [](CUstream) {

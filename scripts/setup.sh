@@ -34,6 +34,8 @@ END
 
 install_packages() {
     local missing=() package
+    # For the tests with llama.cpp; often there already, and not from Debian.
+    command -v npm >/dev/null || packages+=(npm)
     for package in "${packages[@]}"; do
         dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
             missing+=("$package")

@@ -6,7 +6,7 @@
 
 namespace cubar::host {
 
-Ledger::Ledger(std::vector<Limits> devices) {
+Ledger::Ledger(const std::vector<Limits>& devices) {
     for (const Limits& limits : devices) {
         devices_.push_back({.limits = limits});
     }

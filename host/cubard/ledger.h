@@ -25,7 +25,7 @@ public:
     };
 
     Ledger() = default;
-    explicit Ledger(std::vector<Limits> devices);
+    explicit Ledger(const std::vector<Limits>& devices);
 
     Verdict charge(SessionId session, std::uint32_t device, std::uint64_t bytes);
     Verdict credit(SessionId session, std::uint32_t device, std::uint64_t bytes);

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <list>
 #include <map>
@@ -106,7 +107,7 @@ void raise_descriptor_limit() {
 }
 
 /// What the store has, by VM.
-std::map<std::string, Kept> by_vm(Kept kept) {
+std::map<std::string, Kept> by_vm(Kept&& kept) {
     std::map<std::string, Kept> result;
     for (auto& [name, descriptor] : kept) {
         const std::size_t slash = name.find('/');
@@ -187,7 +188,7 @@ void serve(const Config& config, const std::string& worker) {
     for (const auto& [vm, descriptors] : kept) {
         spdlog::warn("{}: is not configured any more; its guest is let go", vm);
         for (const auto& [name, descriptor] : descriptors) {
-            store->drop(vm + "/" + name);
+            store->drop(fmt::format("{}/{}", vm, name));
         }
     }
     const auto watchdog = start_watchdog(loop);
@@ -200,11 +201,7 @@ void serve(const Config& config, const std::string& worker) {
     }
 }
 
-}  // namespace
-}  // namespace cubar::host
-
-int main(int count, char** arguments) {
-    using namespace cubar::host;
+int run(int count, char** arguments) {
     Options options;
     CLI::App app{"Offers this host's GPU to virtual machines."};
     app.set_version_flag("--version", std::string("cubard ") + CUBAR_VERSION);
@@ -247,4 +244,17 @@ int main(int count, char** arguments) {
         ::rmdir(options.local.substr(0, options.local.rfind('/')).c_str());
     }
     return result;
+}
+
+}  // namespace
+}  // namespace cubar::host
+
+int main(int count, char** arguments) {
+    // A command line that cannot be read, or a log that cannot be had.
+    try {
+        return cubar::host::run(count, arguments);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "cubard: %s\n", error.what());
+        return 1;
+    }
 }

@@ -21,7 +21,7 @@ namespace cubar::host {
 namespace {
 
 /// A worker is the guest's: it shall not fill the host's log.
-constexpr std::size_t kMaxLoggedBytes = 64 * 1024;
+constexpr std::size_t kMaxLoggedBytes = std::size_t{64} * 1024;
 constexpr std::size_t kMaxLineBytes = 512;
 
 [[noreturn]] void fail(const char* what) {

@@ -58,9 +58,13 @@ bool ArenaView::give_back(std::uint64_t offset, std::uint64_t granules) {
     const auto run = runs_.find(offset);
     if (run == runs_.end() || run->second.bytes != size) return false;
     if (run->second.registered) ask(driver_.cuMemHostUnregister, static_cast<void*>(at(offset)));
+    run->second.registered = false;
+    // Granules that are still mapped here stay this session's.
+    if (mmap(at(offset), size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+             -1, 0) == MAP_FAILED) {
+        return false;
+    }
     runs_.erase(run);
-    mmap(at(offset), size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-         0);
     control_.return_granules(offset / kGranuleBytes, granules);
     return true;
 }

@@ -139,9 +139,13 @@ void FakeGpu::reset() {
     const std::lock_guard lock(mutex_);
     answers_.clear();
     sent_.clear();
-    memory_.clear();
     complete_at_once_ = true;
     defer_error(CUDA_SUCCESS, nullptr, 0);
+}
+
+void FakeGpu::free_all() {
+    const std::lock_guard lock(mutex_);
+    memory_.clear();
 }
 
 Reaction FakeGpu::handle(const transport::Record& record) {
@@ -305,7 +309,9 @@ Scene::Scene(int device) {
 
 Scene::~Scene() {
     gpu.reset();
+    // Waits for the copies that the test left behind.
     if (context != nullptr) cuCtxDestroy_v2(context);
+    gpu.free_all();
 }
 
 CUstream make_stream(unsigned flags) {

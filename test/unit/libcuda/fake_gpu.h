@@ -96,8 +96,10 @@ public:
     /// Granules that this process has of the arena.
     std::size_t granules() const;
 
-    /// Back to how it was when it was new, but for the session.
+    /// Back to how it was when it was new, but for the session and the allocations.
     void reset();
+    /// Ends all allocations. No copy may be under way.
+    void free_all();
 
 private:
     using Answer = std::function<transport::test::Reaction(const Sent&)>;

@@ -108,6 +108,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(arena.reserve());
     host::Session session({around.driver, channel, around.control, arena, around.output});
     host::Session::forget_current();
+    // This one thread cannot wait for what another would call.
+    session.host_calls.close();
     transport::RingConsumer ring(channel.control, channel.ring, transport::WaitPolicy::kVm, -1);
     transport::Record record;
     transport::Next next;

@@ -19,7 +19,6 @@ using device::ContextRef;
 using device::Driver;
 using device::Library;
 using device::LibraryRef;
-using device::MemoryKind;
 using device::Module;
 
 namespace {

@@ -8,7 +8,6 @@
 
 using namespace cubar::softgpu;
 using api::entry;
-using api::require;
 using api::require_value;
 using device::Address;
 using device::Allocation;

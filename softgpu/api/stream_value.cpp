@@ -12,7 +12,6 @@
 
 using namespace cubar::softgpu;
 using api::entry;
-using api::require;
 using api::require_value;
 using device::Driver;
 using device::ValueOperation;

@@ -27,7 +27,7 @@ Address map_window(Address preferred) {
 
 }  // namespace
 
-RangeAllocator::RangeAllocator(Address begin, std::size_t size) : begin_(begin), size_(size) {
+RangeAllocator::RangeAllocator(Address begin, std::size_t size) : size_(size) {
     holes_.emplace(begin, size);
 }
 
@@ -121,8 +121,9 @@ bool AddressSpace::allow(Address begin, std::size_t size, bool access) {
 }
 
 void AddressSpace::unmap(Address begin, std::size_t size) {
-    mmap(at(begin), size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-         0);
+    constexpr int kReserved = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    // Where the process has no mapping left, nobody can touch at least what is still there.
+    if (mmap(at(begin), size, PROT_NONE, kReserved, -1, 0) == MAP_FAILED) allow(begin, size, false);
 }
 
 void AddressSpace::decommit(Address begin, std::size_t size) {

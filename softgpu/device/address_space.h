@@ -36,7 +36,6 @@ private:
     std::optional<Address> carve(std::map<Address, std::size_t>::iterator hole, Address begin,
                                  std::size_t size);
 
-    Address begin_;
     std::size_t size_;
     std::map<Address, std::size_t> holes_;
 };

@@ -20,10 +20,13 @@ bool waits_for_others(const Caller& caller, const Stream& stream) {
                stream.proven.load(std::memory_order_relaxed);
 }
 
+/// The handle that an application gives, if this table of its session holds it; else `error`.
 template <Kind K, typename Table, typename Pointer>
-CUresult live(const Table& table, Pointer* value, Handle<K>& out, CUresult error) {
+CUresult live(Table Session::*table, Pointer* value, Handle<K>& out, CUresult error) {
+    Caller caller;
+    CUBAR_TRY(enter_session(caller));
     const Handle<K> handle(bits_of(value));
-    if (table.find(handle) == nullptr) return error;
+    if ((caller.session->*table).find(handle) == nullptr) return error;
     out = handle;
     return CUDA_SUCCESS;
 }
@@ -104,9 +107,7 @@ CUresult pace_slowly(const Caller& caller, Stream& stream) {
 }
 
 CUresult handle_of(CUcontext value, ContextHandle& out) {
-    Caller caller;
-    CUBAR_TRY(enter_session(caller));
-    return live(caller.session->contexts, value, out, CUDA_ERROR_INVALID_CONTEXT);
+    return live(&Session::contexts, value, out, CUDA_ERROR_INVALID_CONTEXT);
 }
 CUresult handle_of(CUstream value, StreamHandle& out) {
     Caller caller;
@@ -117,24 +118,16 @@ CUresult handle_of(CUstream value, StreamHandle& out) {
     return CUDA_SUCCESS;
 }
 CUresult handle_of(CUevent value, EventHandle& out) {
-    Caller caller;
-    CUBAR_TRY(enter_session(caller));
-    return live(caller.session->events, value, out, CUDA_ERROR_INVALID_HANDLE);
+    return live(&Session::events, value, out, CUDA_ERROR_INVALID_HANDLE);
 }
 CUresult handle_of(CUmodule value, ModuleHandle& out) {
-    Caller caller;
-    CUBAR_TRY(enter_session(caller));
-    return live(caller.session->modules, value, out, CUDA_ERROR_INVALID_HANDLE);
+    return live(&Session::modules, value, out, CUDA_ERROR_INVALID_HANDLE);
 }
 CUresult handle_of(CUlibrary value, LibraryHandle& out) {
-    Caller caller;
-    CUBAR_TRY(enter_session(caller));
-    return live(caller.session->libraries, value, out, CUDA_ERROR_INVALID_HANDLE);
+    return live(&Session::libraries, value, out, CUDA_ERROR_INVALID_HANDLE);
 }
 CUresult handle_of(CUkernel value, KernelHandle& out) {
-    Caller caller;
-    CUBAR_TRY(enter_session(caller));
-    return live(caller.session->kernels, value, out, CUDA_ERROR_INVALID_HANDLE);
+    return live(&Session::kernels, value, out, CUDA_ERROR_INVALID_HANDLE);
 }
 CUresult handle_of(CUfunction value, FunctionHandle& out) {
     Caller caller;
@@ -156,14 +149,10 @@ CUresult handle_of(CUuserObject value, UserObjectHandle& out) {
     return out.kind() == Kind::kUserObject ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 CUresult handle_of(CUgraph value, GraphHandle& out) {
-    Caller caller;
-    CUBAR_TRY(enter_session(caller));
-    return live(caller.session->graphs, value, out, CUDA_ERROR_INVALID_VALUE);
+    return live(&Session::graphs, value, out, CUDA_ERROR_INVALID_VALUE);
 }
 CUresult handle_of(CUgraphExec value, GraphExecHandle& out) {
-    Caller caller;
-    CUBAR_TRY(enter_session(caller));
-    return live(caller.session->graph_execs, value, out, CUDA_ERROR_INVALID_VALUE);
+    return live(&Session::graph_execs, value, out, CUDA_ERROR_INVALID_VALUE);
 }
 
 CUresult device_of(CUdevice device, std::int32_t& out) {

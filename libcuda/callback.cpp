@@ -3,11 +3,11 @@
 #include "libcuda/callback.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include "driver/log.h"
 #include "libcuda/capture_rules.h"
 #include "libcuda/graph_copy.h"
+#include "libcuda/own_thread.h"
 
 namespace cubar::guest {
 
@@ -35,24 +35,12 @@ void HostCalls::remove(std::uint64_t number) {
 }
 
 bool HostCalls::start() {
-    // Signals are for the application's threads.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
     const auto serve = [](void* self) -> void* {
         static_cast<HostCalls*>(self)->serve();
         return nullptr;
     };
-    started_ = pthread_create(&thread, nullptr, serve, this) == 0;
-    if (started_) {
-        pthread_setname_np(thread, "cubar-callback");
-        pthread_detach(thread);
-    } else {
-        CUBAR_LOG(kError, "no thread for callbacks: this process may have too many");
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    started_ = start_own_thread("cubar-callback", serve, this);
+    if (!started_) CUBAR_LOG(kError, "no thread for callbacks: this process may have too many");
     return started_;
 }
 

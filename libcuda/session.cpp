@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcuda/session.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 #include <cstdlib>
@@ -10,6 +8,7 @@
 
 #include "driver/log.h"
 #include "libcuda/output.h"
+#include "libcuda/own_thread.h"
 
 namespace cubar::guest {
 
@@ -66,24 +65,15 @@ transport::Result<std::unique_ptr<Session>> Session::begin(transport::Device& de
 }
 
 // One thread, which sleeps but for one look a second, frees the channels of processes that died in
-// this VM: nobody else is there to see it. It takes no signals, which are the application's.
+// this VM: nobody else is there to see it.
 void Session::start_service() {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
     const auto serve = [](void* self) -> void* {
         static_cast<Session*>(self)->serve();
         return nullptr;
     };
-    if (pthread_create(&thread, nullptr, serve, this) == 0) {
-        pthread_setname_np(thread, "cubar-service");
-        pthread_detach(thread);
-    } else {
+    if (!start_own_thread("cubar-service", serve, this)) {
         CUBAR_LOG(kWarn, "no service thread: channels of processes that die stay taken longer");
     }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void Session::serve() {

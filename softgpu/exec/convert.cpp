@@ -100,25 +100,6 @@ bool is_signed_integer(Type type) {
     return type == Type::kS8 || type == Type::kS16 || type == Type::kS32 || type == Type::kS64;
 }
 
-unsigned integer_width(Type type) {
-    switch (type) {
-        case Type::kU8:
-        case Type::kS8:
-            return 8;
-        case Type::kU16:
-        case Type::kS16:
-            return 16;
-        case Type::kU32:
-        case Type::kS32:
-            return 32;
-        case Type::kU64:
-        case Type::kS64:
-            return 64;
-        default:
-            return 0;
-    }
-}
-
 uint64_t low_bits(unsigned count) {
     return count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
 }
@@ -373,6 +354,25 @@ bool is_known(Type type) {
 }
 
 }  // namespace
+
+unsigned integer_width(Type type) {
+    switch (type) {
+        case Type::kU8:
+        case Type::kS8:
+            return 8;
+        case Type::kU16:
+        case Type::kS16:
+            return 16;
+        case Type::kU32:
+        case Type::kS32:
+            return 32;
+        case Type::kU64:
+        case Type::kS64:
+            return 64;
+        default:
+            return 0;
+    }
+}
 
 Conversion conversion_of(const Key& key) {
     Conversion how{};

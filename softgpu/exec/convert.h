@@ -20,6 +20,9 @@ struct Conversion {
 };
 static_assert(sizeof(Conversion) == 8);
 
+/// Bits of an integer type; 0 for every other type.
+unsigned integer_width(ptx::Type type);
+
 Conversion conversion_of(const Key& key);
 
 /// The handler of all conversions that have no faster one; null where the ISA has none either, or

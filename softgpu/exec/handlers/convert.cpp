@@ -45,28 +45,9 @@ Handler extend_to(const Key& key) {
     }
 }
 
-unsigned width_of(Type type) {
-    switch (type) {
-        case Type::kU8:
-        case Type::kS8:
-            return 8;
-        case Type::kU16:
-        case Type::kS16:
-            return 16;
-        case Type::kU32:
-        case Type::kS32:
-            return 32;
-        case Type::kU64:
-        case Type::kS64:
-            return 64;
-        default:
-            return 0;
-    }
-}
-
 Handler find_extension(const Key& key) {
-    const unsigned to = width_of(key.type[0]);
-    const unsigned from = width_of(key.type[1]);
+    const unsigned to = integer_width(key.type[0]);
+    const unsigned from = integer_width(key.type[1]);
     if (to == 0 || from == 0 || key.sat) return nullptr;
     const Type narrow = to <= from ? key.type[0] : key.type[1];
     if (to > from && key.bits[0] > to) return nullptr;  // two extensions, perhaps different ones

@@ -4,6 +4,7 @@
 
 #include <cuda.h>
 
+#include "softgpu/api/array_handle.h"
 #include "softgpu/api/copy_descriptor.h"
 #include "softgpu/api/entry.h"
 #include "softgpu/api/stream_handle.h"
@@ -33,13 +34,20 @@ struct Side {
 };
 
 Side host(const void* pointer) {
-    return {{address_of(pointer), 0, 0}, Claim::kHost};
+    return {{address_of(pointer), 0, 0, nullptr}, Claim::kHost};
 }
 Side on_device(CUdeviceptr pointer) {
-    return {{pointer, 0, 0}, Claim::kDevice};
+    return {{pointer, 0, 0, nullptr}, Claim::kDevice};
 }
 Side unified(CUdeviceptr pointer) {
-    return {{pointer, 0, 0}, Claim::kUnified};
+    return {{pointer, 0, 0, nullptr}, Claim::kUnified};
+}
+
+Copy checked(Driver& driver, const Side& to, const Side& from, const CopyExtent& extent) {
+    require_value(to.where.array == nullptr || from.where.array == nullptr ||
+                      to.where.array->element() == from.where.array->element(),
+                  "the arrays' elements differ in size");
+    return {driver.memory(), to.where, to.claim, from.where, from.claim, extent};
 }
 
 void enqueue(const api::StreamPlace& place, Mode mode, const Copy& copy) {
@@ -53,8 +61,7 @@ CUresult run(const char* function, Mode mode, const Side& to, const Side& from, 
              CUstream stream) {
     return entry(function, [&](Driver& driver) {
         const api::StreamPlace place = api::stream_of(driver, stream);
-        const Copy copy(driver.memory(), to.where, to.claim, from.where, from.claim, extent);
-        enqueue(place, mode, copy);
+        enqueue(place, mode, checked(driver, to, from, extent));
     });
 }
 
@@ -73,6 +80,7 @@ struct Corner {
     CUmemorytype type;
     const void* host;
     CUdeviceptr device;
+    CUarray array;
     std::size_t x;
     std::size_t y;
     std::size_t z;
@@ -80,10 +88,12 @@ struct Corner {
     std::size_t rows;  ///< per slice
 };
 
-Side side_of(const Corner& corner, const CopyExtent& extent) {
+Side side_of(Driver& driver, const Corner& corner, const CopyExtent& extent) {
     require_value(corner.type >= CU_MEMORYTYPE_HOST && corner.type <= CU_MEMORYTYPE_UNIFIED,
                   "no such memory type");
-    require(corner.type != CU_MEMORYTYPE_ARRAY, CUDA_ERROR_NOT_SUPPORTED, "there are no arrays");
+    if (corner.type == CU_MEMORYTYPE_ARRAY)
+        return {CopySide::in(api::array_of(driver, corner.array), corner.x, corner.y, corner.z),
+                Claim::kArray};
     const bool is_host = corner.type == CU_MEMORYTYPE_HOST;
     const Address base = is_host ? address_of(corner.host) : corner.device;
     require_value(base != 0 || extent.empty(), "a null pointer");
@@ -93,7 +103,8 @@ Side side_of(const Corner& corner, const CopyExtent& extent) {
     require_value(extent.depth <= 1 || corner.rows >= corner.y + extent.height,
                   "the slice is too small");
     const std::size_t slice = corner.pitch * corner.rows;
-    Side side{{base + corner.x + corner.y * corner.pitch + corner.z * slice, corner.pitch, slice},
+    Side side{{base + corner.x + corner.y * corner.pitch + corner.z * slice, corner.pitch, slice,
+               nullptr},
               Claim::kUnified};
     if (is_host) side.claim = Claim::kHost;
     if (corner.type == CU_MEMORYTYPE_DEVICE) side.claim = Claim::kDevice;
@@ -101,15 +112,19 @@ Side side_of(const Corner& corner, const CopyExtent& extent) {
 }
 
 CUresult run_2d(const char* function, Mode mode, const CUDA_MEMCPY2D* copy, CUstream stream) {
-    return entry(function, [&](Driver&) {
+    return entry(function, [&](Driver& driver) {
         require_value(copy != nullptr, "a null pointer");
         const CopyExtent extent{copy->WidthInBytes, copy->Height, 1};
-        const Side from = side_of({copy->srcMemoryType, copy->srcHost, copy->srcDevice,
-                                   copy->srcXInBytes, copy->srcY, 0, copy->srcPitch, 0},
-                                  extent);
-        const Side to = side_of({copy->dstMemoryType, copy->dstHost, copy->dstDevice,
-                                 copy->dstXInBytes, copy->dstY, 0, copy->dstPitch, 0},
-                                extent);
+        const Side from =
+            side_of(driver,
+                    {copy->srcMemoryType, copy->srcHost, copy->srcDevice, copy->srcArray,
+                     copy->srcXInBytes, copy->srcY, 0, copy->srcPitch, 0},
+                    extent);
+        const Side to =
+            side_of(driver,
+                    {copy->dstMemoryType, copy->dstHost, copy->dstDevice, copy->dstArray,
+                     copy->dstXInBytes, copy->dstY, 0, copy->dstPitch, 0},
+                    extent);
         return run(function, mode, to, from, extent, stream);
     });
 }
@@ -117,15 +132,18 @@ CUresult run_2d(const char* function, Mode mode, const CUDA_MEMCPY2D* copy, CUst
 /// CUDA_MEMCPY3D and CUDA_MEMCPY3D_PEER name the members that matter alike.
 template <class Descriptor>
 Copy checked_3d(Driver& driver, const Descriptor& copy) {
-    require_value(copy.srcLOD == 0 && copy.dstLOD == 0, "there are no mipmaps");
+    require_value(copy.srcLOD == 0 && copy.dstLOD == 0, "a level is an array of its own");
     const CopyExtent extent{copy.WidthInBytes, copy.Height, copy.Depth};
-    const Side from = side_of({copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcXInBytes,
-                               copy.srcY, copy.srcZ, copy.srcPitch, copy.srcHeight},
-                              extent);
-    const Side to = side_of({copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstXInBytes,
-                             copy.dstY, copy.dstZ, copy.dstPitch, copy.dstHeight},
+    const Side from =
+        side_of(driver,
+                {copy.srcMemoryType, copy.srcHost, copy.srcDevice, copy.srcArray, copy.srcXInBytes,
+                 copy.srcY, copy.srcZ, copy.srcPitch, copy.srcHeight},
+                extent);
+    const Side to = side_of(driver,
+                            {copy.dstMemoryType, copy.dstHost, copy.dstDevice, copy.dstArray,
+                             copy.dstXInBytes, copy.dstY, copy.dstZ, copy.dstPitch, copy.dstHeight},
                             extent);
-    return {driver.memory(), to.where, to.claim, from.where, from.claim, extent};
+    return checked(driver, to, from, extent);
 }
 
 template <class Descriptor>

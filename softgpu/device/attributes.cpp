@@ -144,8 +144,8 @@ std::optional<int> Device::attribute(CUdevice_attribute attribute) const {
         default:
             break;
     }
-    // Everything else that cuda.h names is a feature, or the size of one, that is not there: arrays
-    // and textures, IPC, clusters, compression, interop.
+    // Everything else that cuda.h names is a feature, or the size of one, that is not there:
+    // textures, IPC, clusters, compression, interop.
     if (attribute > 0 && attribute < CU_DEVICE_ATTRIBUTE_MAX) return 0;
     return std::nullopt;
 }

@@ -2,6 +2,7 @@
 #include "softgpu/device/copy.h"
 
 #include <cstring>
+#include <utility>
 
 #include "softgpu/device/capture.h"
 #include "softgpu/device/driver.h"
@@ -21,7 +22,7 @@ std::byte* at(Address address) {
     return reinterpret_cast<std::byte*>(address);
 }
 
-void move(CopySide destination, CopySide source, CopyExtent extent) {
+void move(const CopySide& destination, const CopySide& source, CopyExtent extent) {
     const bool rows_join = destination.pitch == extent.width && source.pitch == extent.width;
     if (rows_join) {
         extent.width *= extent.height;
@@ -46,7 +47,37 @@ std::size_t span_of(const CopySide& side, const CopyExtent& extent) {
     return span;
 }
 
+/// Where in its array a side begins.
+struct Corner {
+    std::size_t x;
+    std::size_t y;
+    std::size_t z;
+};
+
+Corner corner_of(const CopySide& side) {
+    const std::size_t offset = side.base - side.array->base();
+    return {offset % side.pitch, offset % side.slice / side.pitch, offset / side.slice};
+}
+
+void check_array(const CopySide& side, const CopyExtent& extent) {
+    const Array& array = *side.array;
+    const Corner at = corner_of(side);
+    const auto fits = [](std::size_t from, std::size_t count, std::size_t size) {
+        return from < size && count <= size - from;
+    };
+    require_value(fits(at.x, extent.width, array.pitch()) &&
+                      fits(at.y, extent.height, array.rows()) &&
+                      fits(at.z, extent.depth, array.slices()),
+                  "the copy exceeds the array");
+    require_value(at.x % array.element() == 0 && extent.width % array.element() == 0,
+                  "elements of an array are copied whole");
+}
+
 Place check(const Memory& memory, const CopySide& side, Claim claim, const CopyExtent& extent) {
+    if (claim == Claim::kArray) {
+        check_array(side, extent);
+        return Place::kDevice;
+    }
     require_value(extent.height == 1 || side.pitch >= extent.width, "the pitch is too small");
     const std::size_t span = span_of(side, extent);
     require_value(side.base != 0, "a null pointer");
@@ -64,13 +95,22 @@ Place check(const Memory& memory, const CopySide& side, Claim claim, const CopyE
 
 }  // namespace
 
+CopySide CopySide::in(std::shared_ptr<const Array> array, std::size_t x, std::size_t y,
+                      std::size_t z) {
+    const std::size_t slice = array->pitch() * array->rows();
+    require_value(x < array->pitch() && y < array->rows() && z < array->slices(),
+                  "the copy begins outside of the array");
+    return {array->base() + x + y * array->pitch() + z * slice, array->pitch(), slice,
+            std::move(array)};
+}
+
 Copy::Copy(const Memory& memory, CopySide destination, Claim destination_claim, CopySide source,
            Claim source_claim, CopyExtent extent)
-    : destination_(destination),
-      source_(source),
+    : destination_(std::move(destination)),
+      source_(std::move(source)),
       extent_(extent),
-      to_(extent.empty() ? Place::kDevice : check(memory, destination, destination_claim, extent)),
-      from_(extent.empty() ? Place::kDevice : check(memory, source, source_claim, extent)) {}
+      to_(extent.empty() ? Place::kDevice : check(memory, destination_, destination_claim, extent)),
+      from_(extent.empty() ? Place::kDevice : check(memory, source_, source_claim, extent)) {}
 
 void Copy::perform() const {
     if (!extent_.empty()) move(destination_, source_, extent_);
@@ -79,7 +119,7 @@ void Copy::perform() const {
 std::vector<std::byte> Copy::gather() const {
     std::vector<std::byte> bytes(extent_.bytes());
     const CopySide packed{reinterpret_cast<Address>(bytes.data()), extent_.width,
-                          extent_.width * extent_.height};
+                          extent_.width * extent_.height, nullptr};
     move(packed, source_, extent_);
     return bytes;
 }
@@ -87,7 +127,8 @@ std::vector<std::byte> Copy::gather() const {
 void Copy::perform_now(Stream& stream) const {
     if (extent_.empty()) return;
     const auto good = [&](const CopySide& side, Place place) {
-        return place == Place::kPageable || may_touch(stream, side.base, span_of(side, extent_));
+        return place == Place::kPageable || side.array != nullptr ||
+               may_touch(stream, side.base, span_of(side, extent_));
     };
     if (good(destination_, to_) && good(source_, from_)) perform();
 }
@@ -97,24 +138,42 @@ CUDA_MEMCPY3D Copy::description() const {
     const auto rows = [](const CopySide& side) {
         return side.pitch == 0 ? 0 : side.slice / side.pitch;
     };
-    if (from_ == Place::kDevice) {
+    if (source_.array != nullptr) {
+        const Corner at = corner_of(source_);
+        told.srcMemoryType = CU_MEMORYTYPE_ARRAY;
+        told.srcArray = source_.array->handle;
+        told.srcXInBytes = at.x;
+        told.srcY = at.y;
+        told.srcZ = at.z;
+    } else if (from_ == Place::kDevice) {
         told.srcMemoryType = CU_MEMORYTYPE_DEVICE;
         told.srcDevice = source_.base;
     } else {
         told.srcMemoryType = CU_MEMORYTYPE_HOST;
         told.srcHost = at(source_.base);
     }
-    told.srcPitch = source_.pitch;
-    told.srcHeight = rows(source_);
-    if (to_ == Place::kDevice) {
+    if (source_.array == nullptr) {
+        told.srcPitch = source_.pitch;
+        told.srcHeight = rows(source_);
+    }
+    if (destination_.array != nullptr) {
+        const Corner at = corner_of(destination_);
+        told.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+        told.dstArray = destination_.array->handle;
+        told.dstXInBytes = at.x;
+        told.dstY = at.y;
+        told.dstZ = at.z;
+    } else if (to_ == Place::kDevice) {
         told.dstMemoryType = CU_MEMORYTYPE_DEVICE;
         told.dstDevice = destination_.base;
     } else {
         told.dstMemoryType = CU_MEMORYTYPE_HOST;
         told.dstHost = at(destination_.base);
     }
-    told.dstPitch = destination_.pitch;
-    told.dstHeight = rows(destination_);
+    if (destination_.array == nullptr) {
+        told.dstPitch = destination_.pitch;
+        told.dstHeight = rows(destination_);
+    }
     told.WidthInBytes = extent_.width;
     told.Height = extent_.height;
     told.Depth = extent_.depth;
@@ -143,12 +202,12 @@ void Copy::run_async(Context& context, const StreamRef& stream) const {
         (from_ == Place::kPageable && extent_.bytes() > kLargestStaged)) {
         context.streams().execute(stream, make_task([copy = *this] { copy.perform(); }));
     } else if (from_ == Place::kPageable) {
-        context.streams().submit(stream, make_task([copy = *this, bytes = gather()]() mutable {
-                                     copy.source_ = {reinterpret_cast<Address>(bytes.data()),
-                                                     copy.extent_.width,
-                                                     copy.extent_.width * copy.extent_.height};
-                                     copy.perform();
-                                 }));
+        context.streams().submit(
+            stream, make_task([copy = *this, bytes = gather()]() mutable {
+                copy.source_ = {reinterpret_cast<Address>(bytes.data()), copy.extent_.width,
+                                copy.extent_.width * copy.extent_.height, nullptr};
+                copy.perform();
+            }));
     } else if (extent_.bytes() <= kBrief && !Driver::get().settings().strict) {
         context.streams().submit_brief(stream, [copy = *this] { copy.perform(); });
     } else {

@@ -4,8 +4,10 @@
 #include <cuda.h>
 
 #include <cstddef>
+#include <memory>
 #include <vector>
 
+#include "softgpu/device/array.h"
 #include "softgpu/device/context.h"
 #include "softgpu/device/memory.h"
 #include "softgpu/device/work.h"
@@ -17,6 +19,11 @@ struct CopySide {
     Address base = 0;
     std::size_t pitch = 0;
     std::size_t slice = 0;
+    std::shared_ptr<const Array> array{};  ///< that it lies in, if it lies in one
+
+    /// A corner of an array, in bytes, rows and slices.
+    static CopySide in(std::shared_ptr<const Array> array, std::size_t x, std::size_t y,
+                       std::size_t z);
 };
 
 /// What is copied: width in bytes, height in rows, depth in slices.
@@ -34,6 +41,7 @@ enum class Claim : std::uint8_t {
     kHost,     ///< host memory, known to CUDA or not
     kDevice,   ///< memory that the device can reach
     kUnified,  ///< either; looked up
+    kArray,    ///< part of an array
 };
 
 /// Where a side's memory turned out to be.

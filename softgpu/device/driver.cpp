@@ -167,6 +167,8 @@ void Driver::end_context(const ContextRef& context) {
     events.remove_if(belongs);
     functions.remove_if(belongs);
     modules.remove_if(belongs);
+    arrays.remove_if(belongs);
+    mipmapped_arrays.remove_if(belongs);
     memory_.remove_context(handle);
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "softgpu/device/array.h"
 #include "softgpu/device/context.h"
 #include "softgpu/device/device.h"
 #include "softgpu/device/event.h"
@@ -113,6 +114,8 @@ public:
     HandleTable<Function, CUfunction, HandleKind::kFunction> functions;
     HandleTable<Library, CUlibrary, HandleKind::kLibrary> libraries;
     HandleTable<Kernel, CUkernel, HandleKind::kKernel> kernels;
+    HandleTable<Array, CUarray, HandleKind::kArray> arrays;
+    HandleTable<MipmappedArray, CUmipmappedArray, HandleKind::kMipmappedArray> mipmapped_arrays;
 
 private:
     Driver();

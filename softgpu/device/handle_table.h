@@ -28,6 +28,8 @@ enum class HandleKind : std::uint8_t {
     kUserObject,
     kPhysicalMemory,
     kMemoryPool,
+    kArray,
+    kMipmappedArray,
 };
 
 /// Where a handle's parts lie: slot in the low 24 bits, then the slot's generation, then the kind.

@@ -13,23 +13,30 @@
 namespace cubar::cost {
 namespace {
 
-/// A mapping of cubar's memory file: where, and which part of the file.
+/// A mapping of the device's memory: where, and which part of it.
 struct Part {
     std::byte* at;
     std::uint64_t offset;
 };
 
+/// The local device is a memory file. That of a VM is a BAR, by one of two names, and the kernel
+/// shows its physical addresses as offsets; the header, at its start, is always mapped.
 std::vector<Part> mapped_parts() {
     std::vector<Part> parts;
     std::ifstream maps("/proc/self/maps");
     for (std::string line; std::getline(maps, line);) {
         std::uintptr_t begin = 0;
         std::uint64_t offset = 0;
-        if (line.find("/memfd:cubar") != std::string::npos &&
+        const bool ours = line.find("/memfd:cubar") != std::string::npos ||
+                          line.find("/resource2") != std::string::npos;
+        if (ours &&
             std::sscanf(line.c_str(), "%" SCNxPTR "-%*x %*s %" SCNx64, &begin, &offset) == 2) {
             parts.push_back({reinterpret_cast<std::byte*>(begin), offset});
         }
     }
+    const auto first = std::ranges::min_element(parts, {}, &Part::offset);
+    const std::uint64_t start = first == parts.end() ? 0 : first->offset;
+    for (Part& part : parts) part.offset -= start;
     return parts;
 }
 
@@ -41,6 +48,7 @@ OwnChannel::OwnChannel() {
         std::find_if(parts.begin(), parts.end(), [](const Part& part) { return part.offset == 0; });
     if (first == parts.end()) throw std::runtime_error("the device's header is not mapped");
     const auto& header = *reinterpret_cast<const Header*>(first->at);
+    if (header.magic != kMagic) throw std::runtime_error("what is mapped is another device");
     for (const Part& part : parts) {
         if (part.offset < header.channels_offset || part.offset >= header.arena_offset) continue;
         const std::uint64_t in_channel =

@@ -21,7 +21,7 @@ struct Sent {
 };
 
 /// This process's channel, found in its own memory: what the library sends can be counted without a
-/// counter in the library. Local device only; needs a session. For one thread.
+/// counter in the library. Needs a session. For one thread.
 class OwnChannel {
 public:
     OwnChannel();

@@ -126,7 +126,7 @@ public:
             decode();
             for (size_t s = 0; s < sequences.size(); ++s) keep(sequences[s], s);
         }
-        std::printf("%sseconds first %.3f\nseconds later %.3f\n", options_.text ? "\n" : "",
+        std::printf("seconds first %.3f\nseconds later %.3f\n",
                     std::chrono::duration<double>(first - begin).count(), seconds_since(first));
         std::fflush(stdout);
     }
@@ -217,11 +217,8 @@ private:
         if (!std::ranges::all_of(sequence.logits, [](float v) { return std::isfinite(v); })) {
             fail("logits are not numbers, at position " + std::to_string(position));
         }
-        if (options_.text) {
-            std::fputs(readable(token).c_str(), stdout);
-        } else {
-            std::printf("token %u %d %u %d\n", request, sequence.id, position, token);
-        }
+        std::printf("token %u %d %u %d\n", request, sequence.id, position, token);
+        if (options_.text) std::printf("text %s\n", readable(token).c_str());
         if (logits_ != nullptr &&
             std::fwrite(sequence.logits.data(), sizeof(float), tokens_, logits_.get()) != tokens_) {
             fail("cannot write " + options_.logits);

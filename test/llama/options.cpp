@@ -15,7 +15,8 @@ constexpr const char* usage =
     "    [--prompt-length N] [--batch N] [--context N] [--sequences N] [--requests N]\n"
     "    [--flash on|off] [--kv f16|q8_0] [--logits FILE] [--follow TOKEN,TOKEN,...]\n"
     "    [--text] [--verbose] [--count]\n"
-    "--count prints what each token sent to the device, under cubar-run.\n"
+    "--text prints each token's text too, --count what it sent to the device: in a VM or under\n"
+    "cubar-run.\n"
     "CUDA graphs are off if GGML_CUDA_DISABLE_GRAPHS is in the environment.\n";
 
 [[noreturn]] void refuse(std::string_view what) {

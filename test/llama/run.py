@@ -13,113 +13,16 @@ import os
 import shlex
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path += [str(ROOT / "test" / "conformance"), str(ROOT / "scripts")]
 
-import compare  # noqa: E402
 import control  # noqa: E402
 import llama  # noqa: E402
-import token_cost  # noqa: E402
 from cases import CASES  # noqa: E402
-from program import environment, run  # noqa: E402
-
-
-@dataclass
-class Setup:
-    """Where everything is and what a run may take."""
-
-    home: Path
-    library: str
-    cuda_libraries: str
-    cublas: str
-    wrapper: list
-    capability: str
-    eager: bool
-    limit: float
-    scratch: Path
-
-
-def calls_logged(case, setup):
-    """Whether graph launches are counted in the software GPU's log: where nothing else counts them."""
-    return case.graphs and not setup.eager and not setup.wrapper
-
-
-def read_log(path):
-    return path.read_text(errors="replace").splitlines() if path.exists() else []
-
-
-def generate(case, setup, device, follow=()):
-    """One run of the driver program. Returns what it generated, or the reasons why it did not."""
-    logits = setup.scratch / f"{device}.f32"
-    command = [str(setup.home / "bin" / "generate"), "--libraries", str(setup.home / "lib"),
-               "--model", str(llama.model(setup.home, case.shape, case.quantisation)),
-               "--device", device, "--logits", str(logits), *case.arguments()]
-    if follow:
-        command += ["--follow", ",".join(map(str, follow))]
-    if device == "cpu":
-        variables = environment()
-    else:
-        # Under cubar-run the driver program finds its channel, and counts what is sent in it.
-        command = setup.wrapper + command + ["--count"] * bool(setup.wrapper)
-        variables = environment(setup.library, setup.cublas, setup.cuda_libraries) | case.environment()
-        if setup.eager:
-            variables["GGML_CUDA_DISABLE_GRAPHS"] = "1"
-        if setup.capability:
-            variables["CUBAR_SOFTGPU_CC"] = setup.capability
-    calls = setup.scratch / "calls.log"
-    calls.unlink(missing_ok=True)
-    if calls_logged(case, setup):
-        log = {"CUBAR_LOG": str(calls), "CUBAR_LOG_LEVEL": "debug"}
-    else:
-        log = {"CUBAR_LOG": "stderr", "CUBAR_LOG_LEVEL": "error"}
-    # ggml would start gdb on an error; its message says enough.
-    outcome = run(command, variables | log | {"GGML_NO_BACKTRACE": "1"}, setup.limit)
-    if outcome.code != 0:
-        refused = [line for line in read_log(calls) if " ERROR " in line]
-        tail = refused + outcome.stderr.decode(errors="replace").splitlines()[-12:]
-        return None, [f"the {device} run {outcome.ended()}", *(line[:300] for line in tail)]
-    try:
-        return compare.read(outcome.stdout, logits), []
-    except ValueError as error:
-        return None, [f"the {device} run wrote {error}"]
-
-
-def check_cost(case, setup, cuda):
-    """A token is one graph launch, once warm; the last tokens are, and they send little else."""
-    if calls_logged(case, setup):
-        calls = read_log(setup.scratch / "calls.log")
-        launches = sum(line.endswith("softgpu: cuGraphLaunch") for line in calls)
-        needed = case.tokens * case.requests // 2
-        return [] if launches >= needed else [f"{launches} graph launches, not {needed} or more"]
-    if setup.eager or not case.graphs:
-        return []
-    name_of = token_cost.names((ROOT / "include" / "cubar" / "api" / "opcodes.lock").read_text())
-    warm = cuda.sent[-4:]
-    if len(warm) < 4:
-        return [f"only {len(warm)} tokens were counted"]
-    return [f"a warm token sent {what}" for sent in warm for what in token_cost.excess(sent, name_of)]
-
-
-def check(case, setup):
-    """Returns one line about the runs, and the reasons why the case failed."""
-    reference, reasons = generate(case, setup, "cpu")
-    if reasons:
-        return "", reasons
-    cuda, reasons = generate(case, setup, "cuda", reference.tokens)
-    if reasons:
-        return "", reasons
-    layers = cuda.offloaded.split("/")
-    if len(layers) != 2 or layers[0] != layers[1]:
-        reasons.append(f"offloaded {cuda.offloaded or 'no'} layers")
-    parted, worst, wrong = compare.partings(reference, cuda)
-    reasons += wrong + check_cost(case, setup, cuda)
-    later = sum(cuda.seconds["later"]) / (len(cuda.tokens) - len(cuda.seconds["later"]))
-    return (f"{len(cuda.tokens)} tokens, {len(parted)} chosen otherwise, NMSE at most {worst:.1e}; "
-            f"backend {cuda.seconds['backend'][0]:.2f} s, first token {cuda.seconds['first'][0]:.2f} s, "
-            f"later {later * 1000:.0f} ms each"), reasons
+from check import Setup, check  # noqa: E402
 
 
 def run_all(cases, setup):
@@ -184,9 +87,9 @@ def main():
     if not cases:
         parser.error("no case has such a name")
     with tempfile.TemporaryDirectory(prefix="cubar-llama-") as name:
-        setup = Setup(home, options.library and os.path.abspath(options.library), options.cuda_libraries,
-                      options.cublas and os.path.abspath(options.cublas), shlex.split(options.wrapper),
-                      options.capability, options.eager, options.limit, Path(name))
+        setup = Setup(home, Path(name), options.limit, options.library and os.path.abspath(options.library),
+                      options.cuda_libraries, options.cublas and os.path.abspath(options.cublas),
+                      tuple(shlex.split(options.wrapper)), options.capability, options.eager)
         return 1 if (run_control(cases[0], setup) if options.control else run_all(cases, setup)) else 0
 
 

@@ -67,9 +67,10 @@ class Job:
 
 
 class Guest:
-    """Boots at construction of the process; `share` is /host in the guest."""
+    """Boots at construction of the process; `share` is /host in the guest, and each of `read_only`, a
+    name and a directory of this machine, is /NAME."""
 
-    def __init__(self, directory, vmlinux, initramfs, devices, append=""):
+    def __init__(self, directory, vmlinux, initramfs, devices, append="", read_only=()):
         self.directory = Path(directory)
         self.share = self.directory / "share"
         for name in ("jobs", "results", "bin", "lib"):
@@ -86,6 +87,9 @@ class Guest:
             "-virtfs", f"local,path={self.share},mount_tag=host,security_model=none",
             *devices,
         ]
+        for name, path in read_only:
+            self.command += ["-virtfs", f"local,path={Path(path).resolve()},mount_tag={name},"
+                             "security_model=none,readonly=on"]
         self.process = None
         self.connection = None
         self.ready = queue.Queue()

@@ -9,10 +9,13 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "conformance"))
+# This directory's own cases come before llama's.
+sys.path[1:1] = [str(HERE.parent / "conformance"), str(HERE.parent / "llama"), str(HERE.parents[1] / "scripts")]
 
 import cases  # noqa: E402
+import generation  # noqa: E402
 import image  # noqa: E402
+import llama  # noqa: E402
 from daemon import Cubard, DaemonError  # noqa: E402
 from guest import Guest, GuestError  # noqa: E402
 from program import environment, run  # noqa: E402
@@ -37,7 +40,7 @@ class Bench:
             "-device", "ivshmem-plain,memdev=foreign",
             "-chardev", f"socket,path={self.cubard.socket},id=cubar",
             "-device", "ivshmem-doorbell,chardev=cubar,vectors=1",
-        ], append)
+        ], append, [("llama", self.arguments.llama), ("cuda", self.arguments.cuda_libraries)])
         self.guest.put(self.arguments.libcuda, "lib")
         self.guest.put(Path(self.arguments.cuda_libraries) / "libcudart.so.13", "lib")
         for path in self.programs.values():
@@ -86,10 +89,16 @@ def main():
     parser.add_argument("--softgpu", type=absolute, required=True, help="the host's libcuda.so.1")
     parser.add_argument("--client", type=absolute, required=True)
     parser.add_argument("--cuda-libraries", required=True, help="directory of libcudart.so.13")
-    parser.add_argument("programs", nargs="+", type=absolute, help="conformance programs")
+    parser.add_argument("programs", nargs="*", type=absolute, help="conformance programs")
     arguments = parser.parse_args()
 
-    shared = [*map(cases.program_case, (p.name for p in arguments.programs)), *cases.SHARED_BOOT]
+    try:
+        arguments.llama = llama.prepare()
+    except llama.Failed as failure:
+        print("Bail out! " + " ".join(str(failure).splitlines()))
+        return 1
+    shared = [*map(cases.program_case, (p.name for p in arguments.programs)), *generation.CASES,
+              *cases.SHARED_BOOT]
     print(f"1..{len(shared) + len(cases.LOCKED_BOOT)}")
     results = []
     with tempfile.TemporaryDirectory(prefix="cubar-vm-") as name:

@@ -19,6 +19,7 @@ namespace {
 
 template <class Value>
 void put(void* data, Value value) {
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are among the values.
     std::memcpy(data, &value, sizeof value);
 }
 

@@ -140,7 +140,7 @@ WorkRef GraphExec::as_node() const {
     return std::make_shared<ChildWork>(std::move(child));
 }
 
-Point GraphExec::launch(Context& context, const StreamRef& stream, PlanRef plan) {
+Point GraphExec::launch(Context& context, const StreamRef& stream, const PlanRef& plan) {
     for (const ContextRef& needed : plan->contexts)
         require(Driver::get().find_context(needed->handle()) == needed,
                 CUDA_ERROR_CONTEXT_IS_DESTROYED, "the context of a kernel has ended");

@@ -34,7 +34,7 @@ public:
     [[nodiscard]] const PlanRef& current_plan() const { return plan_; }
     /// Runs the nodes in the stream, one after another, and after this graph's earlier launches.
     /// Without Graphs::mutex, because it may have to wait for space in the stream.
-    Point launch(Context& context, const StreamRef& stream, PlanRef plan);
+    Point launch(Context& context, const StreamRef& stream, const PlanRef& plan);
 
     CUgraphExec handle = nullptr;
 

@@ -36,6 +36,7 @@ void UserObject::release(std::uint64_t count) {
                         {});
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): without memory for the callback nothing goes on.
 UserObjectReferences::~UserObjectReferences() {
     for (const auto& [object, count] : held_) object->release(count);
 }

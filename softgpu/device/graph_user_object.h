@@ -39,7 +39,7 @@ using UserObjectRef = std::shared_ptr<UserObject>;
 class UserObjectReferences {
 public:
     UserObjectReferences() = default;
-    ~UserObjectReferences();
+    ~UserObjectReferences();  // NOLINT(bugprone-exception-escape): as there
     UserObjectReferences(const UserObjectReferences&) = delete;
     UserObjectReferences& operator=(const UserObjectReferences&) = delete;
 

@@ -18,7 +18,7 @@ int active_blocks(const Architecture& architecture, const BlockDemand& demand) {
     int blocks = std::min(architecture.blocks_per_multiprocessor, warps_per_multiprocessor / warps);
 
     const auto per_warp = static_cast<int>(
-        round_up(static_cast<std::size_t>(demand.registers * Architecture::kWarpSize),
+        round_up(static_cast<std::size_t>(demand.registers) * Architecture::kWarpSize,
                  Architecture::kRegisterUnit));
     if (per_warp != 0)
         blocks = std::min(blocks, Architecture::kRegistersPerMultiprocessor / per_warp / warps);

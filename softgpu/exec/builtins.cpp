@@ -168,7 +168,7 @@ private:
         if (is_signed) {
             auto value = longs != 0 ? int64_t(bits) : int64_t{int32_t(uint32_t(bits))};
             if (shorts == 1) value = int16_t(value);
-            if (shorts > 1) value = int8_t(value);
+            if (shorts > 1) value = static_cast<int64_t>(bits << 56) >> 56;
             print(spec + "lld", static_cast<long long>(value));
         } else {
             uint64_t value = longs != 0 ? bits : uint32_t(bits);

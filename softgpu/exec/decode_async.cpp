@@ -5,7 +5,6 @@
 
 namespace cubar::softgpu::exec {
 
-using ptx::AddressBase;
 using ptx::Instruction;
 using ptx::Modifier;
 using ptx::Opcode;

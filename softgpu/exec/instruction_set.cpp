@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cpuid.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -18,9 +20,18 @@ constexpr InstructionSet kBaseline{"baseline", baseline::find_handler};
 constexpr InstructionSet kAvx2{"avx2", avx2::find_handler};
 constexpr InstructionSet kAvx512{"avx512", avx512::find_handler};
 
+// Not every compiler's __builtin_cpu_supports knows f16c by name.
+bool has_f16c() {
+    unsigned a = 0;
+    unsigned b = 0;
+    unsigned c = 0;
+    unsigned d = 0;
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
 bool has_avx2() {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c() &&
+           __builtin_cpu_supports("bmi2");
 }
 
 bool has_avx512() {

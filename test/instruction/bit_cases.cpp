@@ -28,7 +28,7 @@ void add(Cases& cases, const std::string& name, std::vector<Kind> inputs, Kind o
     for (std::size_t i = 0; i < inputs.size(); ++i) code += ", %a" + std::to_string(i);
     cases.push_back(
         {name, std::move(inputs), {output}, code + ";", per_thread([=](const Row& a, Row& d) {
-             d[0] = function(a);
+             d[0] = static_cast<U64>(function(a));
          })});
 }
 

@@ -40,7 +40,7 @@ const Mode kModes[] = {
     {"rn", Round::kNearest}, {"rz", Round::kZero}, {"rm", Round::kDown}, {"rp", Round::kUp}};
 
 void add(Cases& cases, const std::string& name, const Number& to, const Number& from,
-         std::function<U64(U64)> function) {
+         const std::function<U64(U64)>& function) {
     cases.push_back({name,
                      {from.kind()},
                      {to.kind()},

@@ -53,9 +53,9 @@ public:
     void add(Operation operation, Value address = {}, Value value = {}, unsigned target = 0) {
         code_.push_back({operation, std::move(address), std::move(value), target});
     }
-    void store(Value word, Value value) { add(Operation::kStore, word, value); }
+    void store(const Value& word, const Value& value) { add(Operation::kStore, word, value); }
     /// To memory that the guest maps as bulk.
-    void store_bulk(Value word, Value value) {
+    void store_bulk(const Value& word, const Value& value) {
         add(setting_.memory == MemoryType::kWriteCombining ? Operation::kStoreStreaming
                                                            : Operation::kStore,
             word, value);
@@ -70,7 +70,7 @@ public:
             add(Operation::kStoreFence);
         }
     }
-    void store_released(Barrier barrier, MemoryType memory, Value word, Value value) {
+    void store_released(Barrier barrier, MemoryType memory, const Value& word, const Value& value) {
         if (!has(barrier)) {
             add(Operation::kStore, word, value);
             return;
@@ -80,7 +80,7 @@ public:
         }
         add(Operation::kStoreRelease, word, value);
     }
-    void load_acquired(Barrier barrier, Value word, unsigned target) {
+    void load_acquired(Barrier barrier, const Value& word, unsigned target) {
         add(has(barrier) ? Operation::kLoadAcquire : Operation::kLoad, word, {}, target);
     }
     void jump(const std::string& name) {
@@ -90,7 +90,7 @@ public:
         jumps_.emplace_back(code_.size(), name, std::move(condition));
         add(Operation::kJump);
     }
-    void check(std::function<bool(const Registers&)> condition) {
+    void check(const std::function<bool(const Registers&)>& condition) {
         add(Operation::kCheck, {},
             [condition](const Registers& registers) { return condition(registers) ? 1u : 0u; });
     }

@@ -66,7 +66,7 @@ struct Wide {
         const Pair desired = kCompare ? c : b;
         Pair seen = kCompare ? b : *at;
         bool stored = false;
-        do {
+        do {  // NOLINT(bugprone-infinite-loop): the instruction writes `stored`
             asm volatile("lock cmpxchg16b %1"
                          : "=@ccz"(stored), "+m"(*at), "+a"(seen.low), "+d"(seen.high)
                          : "b"(desired.low), "c"(desired.high)

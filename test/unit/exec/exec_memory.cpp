@@ -262,8 +262,8 @@ $again:
     config.block = {32, 1, 1};
     config.grid = {4, 1, 1};
     std::optional<Fault> ending;
-    const Grid endless =
-        machine.start("forever", config, {}, [&](std::optional<Fault> fault) { ending = fault; });
+    const Grid endless = machine.start("forever", config, {},
+                                       [&](const std::optional<Fault>& fault) { ending = fault; });
     Buffer<uint32_t> out(machine.map, 1);
     REQUIRE_FALSE(machine.run("quick", {1, 1, 1}, {1, 1, 1}, Parameters().add(out.address())));
     REQUIRE(out[0] == 5);

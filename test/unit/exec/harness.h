@@ -77,7 +77,9 @@ public:
     std::optional<Fault> run(std::string_view name, LaunchConfig config,
                              const Parameters& parameters) {
         std::optional<Fault> result;
-        start(name, config, parameters, [&](std::optional<Fault> fault) { result = fault; }).wait();
+        start(name, config, parameters, [&](const std::optional<Fault>& fault) {
+            result = fault;
+        }).wait();
         return result;
     }
 

@@ -6,6 +6,7 @@
 #include <cuda.h>
 
 #include <array>
+#include <bit>
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <string>
@@ -217,7 +218,8 @@ TEST_CASE("a structure crosses byte by byte") {
     CHECK(seen.number == CU_LAUNCH_ATTRIBUTE_PRIORITY);
     CUstreamAttrValue got{};
     CHECK(cuStreamGetAttribute(stream, CU_LAUNCH_ATTRIBUTE_PRIORITY, &got) == CUDA_SUCCESS);
-    CHECK(std::memcmp(&given, &got, sizeof got) == 0);
+    using Bytes = std::array<unsigned char, sizeof got>;
+    CHECK(std::bit_cast<Bytes>(given) == std::bit_cast<Bytes>(got));
     CHECK(address(seen.stream) == 6);
 }
 

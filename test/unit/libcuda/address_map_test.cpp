@@ -140,7 +140,7 @@ TEST_CASE("Mappings that follow one another hold bytes together, as far as they 
         made.kind = kind;
         map.add(made);
     };
-    for (const std::uint64_t begin : {0x1000, 0x1100, 0x1300}) add(begin, MemoryKind::kMapped);
+    for (const std::uint64_t begin : {0x1000u, 0x1100u, 0x1300u}) add(begin, MemoryKind::kMapped);
     add(0x1200, MemoryKind::kDevice);
     CHECK(map.holds(0x1080, 0x180));
     CHECK(map.holds(0x11ff, 1));

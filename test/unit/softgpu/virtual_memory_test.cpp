@@ -138,7 +138,7 @@ TEST_CASE_METHOD(DeviceFixture,
     range.map_page(0);
     range.map_page(1);
     range.allow(0);
-    const std::size_t page = GENERATE(1, 2);
+    const std::size_t page = GENERATE(1u, 2u);
     launch_store(range.base, 1);
     SUCCEEDS(cuCtxSynchronize());
     launch_store(range.base + page * kPage, 1);
@@ -147,7 +147,7 @@ TEST_CASE_METHOD(DeviceFixture,
 
 TEST_CASE_METHOD(DeviceFixture, "copies and fills pass from one mapping into the next") {
     const Reservation range(4 * kPage);
-    for (const std::size_t page : {0, 1, 3}) {
+    for (const std::size_t page : {0u, 1u, 3u}) {
         range.map_page(page);
         range.allow(page);
     }

@@ -87,7 +87,8 @@ TEST_CASE("a guest that waits in vain can be called back", "[callback]") {
     CallingSession fake;
     auto asked = fake.ask(0);
     fake.post<wire::host_call_idle>({}, {}, {});
-    CHECK(fake.answer(std::move(asked)).ticket == 0);
+    const auto idle = fake.answer(std::move(asked));
+    CHECK(idle.ticket == 0);
     // Also where it says so before it waits.
     fake.post<wire::host_call_idle>({}, {}, {});
     CHECK(fake.answer(fake.ask(0)).ticket == 0);
@@ -96,5 +97,6 @@ TEST_CASE("a guest that waits in vain can be called back", "[callback]") {
     wire::cuMemGetInfo_v2::Reply info{};
     CHECK(fake.call<wire::cuMemGetInfo_v2>(fake.context, {}, {}, info) == CUDA_SUCCESS);
     fake.post<wire::host_call_idle>({}, {}, {});
-    CHECK(fake.answer(std::move(waiting)).ticket == 0);
+    const auto last = fake.answer(std::move(waiting));
+    CHECK(last.ticket == 0);
 }

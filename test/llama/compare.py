@@ -31,9 +31,16 @@ class Generated:
     sent: list
 
 
+def sent(text):
+    """Parses a line "sent", without that word."""
+    _, _, records, round_trips, length, *opcodes = text.split()
+    by_opcode = {int(o, 16): int(n) for o, n in (pair.split(":") for pair in opcodes)}
+    return Sent(int(records), int(round_trips), int(length), by_opcode)
+
+
 def read(stdout, logits_path):
     """Parses a run's output. Raises ValueError if tokens and logits do not belong together."""
-    places, tokens, seconds, offloaded, sent = [], [], {}, "", []
+    places, tokens, seconds, offloaded, counted = [], [], {}, "", []
     for line in stdout.decode(errors="replace").splitlines():
         word, _, rest = line.partition(" ")
         if word == "token":
@@ -44,9 +51,7 @@ def read(stdout, logits_path):
             name, value = rest.split()
             seconds.setdefault(name, []).append(float(value))
         elif word == "sent":
-            _, _, records, round_trips, length, *opcodes = rest.split()
-            by_opcode = {int(o, 16): int(n) for o, n in (pair.split(":") for pair in opcodes)}
-            sent.append(Sent(int(records), int(round_trips), int(length), by_opcode))
+            counted.append(sent(rest))
         elif word == "offloaded":
             offloaded = rest.split()[0]
     values = array("f", logits_path.read_bytes())
@@ -54,7 +59,7 @@ def read(stdout, logits_path):
         raise ValueError(f"{len(tokens)} tokens, but {len(values)} logits")
     width = len(values) // len(tokens)
     rows = [values[i:i + width] for i in range(0, len(values), width)]
-    return Generated(places, tokens, rows, seconds, offloaded, sent)
+    return Generated(places, tokens, rows, seconds, offloaded, counted)
 
 
 def nmse(reference, other):

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-MACHINE = ["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1G",
+MACHINE = ["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
            "-nodefaults", "-display", "none", "-no-user-config"]
 
 
@@ -32,8 +32,8 @@ class Job:
         """Gives the job a line to read."""
         self.guest.send(f"in {self.name} {line}")
 
-    def expect(self, wanted, limit=60):
-        """Waits for a line that starts with `wanted` and returns it."""
+    def each_line(self, limit, wanted="end"):
+        """Yields the lines that it writes, as they come, up to its end."""
         deadline = time.monotonic() + limit
         while True:
             try:
@@ -41,9 +41,15 @@ class Job:
             except queue.Empty:
                 raise GuestError(f"no '{wanted}' in {limit} s\n{self.said()}") from None
             if line is None:
-                raise GuestError(f"ended with {self.code} before '{wanted}'\n{self.said()}")
+                return
+            yield line
+
+    def expect(self, wanted, limit=60):
+        """Waits for a line that starts with `wanted` and returns it."""
+        for line in self.each_line(limit, wanted):
             if line.startswith(wanted):
                 return line
+        raise GuestError(f"ended with {self.code} before '{wanted}'\n{self.said()}")
 
     def wait(self, limit=120):
         """Waits for the end; the exit code."""
@@ -70,7 +76,8 @@ class Guest:
     """Boots at construction of the process; `share` is /host in the guest, and each of `read_only`, a
     name and a directory of this machine, is /NAME."""
 
-    def __init__(self, directory, vmlinux, initramfs, devices, append="", read_only=()):
+    def __init__(self, directory, vmlinux, initramfs, devices, append="", read_only=(),
+                 memory="1G"):
         self.directory = Path(directory)
         self.share = self.directory / "share"
         for name in ("jobs", "results", "bin", "lib"):
@@ -78,7 +85,7 @@ class Guest:
         self.control_path = self.directory / "control"
         self.console_path = self.directory / "console.log"
         self.command = [
-            "qemu-system-x86_64", *MACHINE, "-kernel", str(vmlinux), "-initrd", str(initramfs),
+            "qemu-system-x86_64", *MACHINE, "-m", memory, "-kernel", str(vmlinux), "-initrd", str(initramfs),
             "-append", f"console=ttyS0 quiet {append}",
             "-serial", f"file:{self.console_path}",
             "-chardev", f"socket,id=control,path={self.control_path},server=on,wait=off",

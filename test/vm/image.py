@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 MODULES = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p")
-RUNTIME = ("libc.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0",
+RUNTIME = ("libc.so.6", "libm.so.6", "libdl.so.2", "librt.so.1", "libpthread.so.0", "libresolv.so.2",
            "libgcc_s.so.1", "libstdc++.so.6", "ld-linux-x86-64.so.2")
 ETC = {
     "etc/passwd": "root:x:0:0:root:/:/bin/sh\nguest:x:1000:1000:guest:/tmp:/bin/sh\n"

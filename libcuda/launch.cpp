@@ -4,6 +4,7 @@
 
 #include "libcuda/capture_rules.h"
 #include "libcuda/kernel.h"
+#include "libcuda/occupancy.h"
 
 namespace cubar::guest {
 namespace {
@@ -261,10 +262,29 @@ CUBAR_API cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, vo
     CUBAR_TRY(prepare(function, shape, config->hStream, parameters, extra, launch));
     LaunchAttributes attributes;
     CUBAR_TRY(attributes.encode(launch.caller.session->events, *config));
+    if (attributes.cooperative()) {
+        // Dimensions that no device has were refused above: no product overflows.
+        CUBAR_TRY(check_cooperative(launch.caller, launch.callee,
+                                    std::uint64_t{shape.grid[0]} * shape.grid[1] * shape.grid[2],
+                                    shape.block[0] * shape.block[1] * shape.block[2],
+                                    shape.shared_bytes));
+    }
     return send<wire::cuLaunchKernelEx>(
         launch, shape, attributes.bytes(), [&](wire::cuLaunchKernelEx::Request& request) {
             request.parameter_bytes = launch.callee.facts->parameter_bytes;
             request.attribute_count = attributes.count();
             request.reserved_flags = 0;
         });
+}
+
+CUBAR_API cuLaunchCooperativeKernel(CUfunction function, unsigned int grid_x, unsigned int grid_y,
+                                    unsigned int grid_z, unsigned int block_x, unsigned int block_y,
+                                    unsigned int block_z, unsigned int shared_bytes,
+                                    CUstream stream, void** parameters) {
+    CUlaunchAttribute cooperative{};
+    cooperative.id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+    cooperative.value.cooperative = 1;
+    const CUlaunchConfig config{grid_x,  grid_y,       grid_z, block_x,      block_y,
+                                block_z, shared_bytes, stream, &cooperative, 1};
+    return cuLaunchKernelEx(&config, function, parameters, nullptr);
 }

@@ -23,6 +23,8 @@ public:
     /// CUDA_ERROR_NOT_SUPPORTED for what cannot cross, INVALID_VALUE for what CUDA does not know.
     CUresult encode(const EventTable& events, const CUlaunchConfig& config);
 
+    /// All blocks of the grid must be resident at once.
+    bool cooperative() const { return cooperative_; }
     std::uint32_t count() const { return count_; }
     std::span<const std::byte> bytes() const {
         return std::span(entries_).first(count_ * kEntryBytes);
@@ -33,6 +35,7 @@ private:
 
     std::array<std::byte, kMost * kEntryBytes> entries_{};
     std::uint32_t count_ = 0;
+    bool cooperative_ = false;
 };
 
 /// The parameter block of a launch that is not made now.

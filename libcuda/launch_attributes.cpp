@@ -30,8 +30,9 @@ CUresult LaunchAttributes::encode(const EventTable& events, const CUlaunchConfig
             case CU_LAUNCH_ATTRIBUTE_IGNORE:
                 continue;
             case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
-                if (attribute.value.cooperative != 0) return CUDA_ERROR_NOT_SUPPORTED;
-                continue;
+                if (attribute.value.cooperative == 0) continue;
+                cooperative_ = true;
+                break;
             case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
                 return CUDA_ERROR_NOT_SUPPORTED;
             case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:

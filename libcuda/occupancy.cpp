@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "libcuda/attributes.h"
 #include "libcuda/kernel.h"
 #include "libcuda/launch.h"
 
@@ -93,6 +94,24 @@ CUresult ask_clusters(int* out, CUfunction value, const CUlaunchConfig* config) 
 }
 
 }  // namespace
+
+CUresult check_cooperative(const Caller& caller, const Callee& callee, std::uint64_t blocks,
+                           std::uint32_t block_threads, std::uint32_t shared_bytes) {
+    int supported = 0;
+    CUBAR_TRY(device_attribute(*caller.context->device_facts, caller.process->device(),
+                               CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, supported));
+    if (supported == 0) return CUDA_ERROR_NOT_SUPPORTED;
+    int resident = 0;
+    CUBAR_TRY(active_blocks(caller, callee, static_cast<int>(block_threads), shared_bytes,
+                            CU_OCCUPANCY_DEFAULT, resident));
+    const auto& attribute = caller.context->device_facts->attribute;
+    const auto processors =
+        static_cast<std::uint64_t>(attribute[CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT]);
+    return blocks <= static_cast<std::uint64_t>(resident) * processors
+               ? CUDA_SUCCESS
+               : CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
+}
+
 }  // namespace cubar::guest
 
 using namespace cubar::guest;

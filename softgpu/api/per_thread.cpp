@@ -14,14 +14,6 @@ CUstream own_default(CUstream stream) {
 
 }  // namespace
 
-CUBAR_EXPORT CUresult CUDAAPI cuLaunchCooperativeKernel_ptsz(
-    CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
-    unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared,
-    CUstream stream, void** parameters) {
-    return cuLaunchCooperativeKernel(function, grid_x, grid_y, grid_z, block_x, block_y, block_z,
-                                     shared, own_default(stream), parameters);
-}
-
 CUBAR_EXPORT CUresult CUDAAPI cuStreamWriteValue32_v2_ptsz(CUstream stream, CUdeviceptr address,
                                                            cuuint32_t value, unsigned int flags) {
     return cuStreamWriteValue32_v2(own_default(stream), address, value, flags);

@@ -132,6 +132,8 @@ std::optional<int> Device::attribute(CUdevice_attribute attribute) const {
 
         case CU_DEVICE_ATTRIBUTE_UNIFIED_FUNCTION_POINTERS:
             return 0;
+        case CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH:
+            return 1;
         case CU_DEVICE_ATTRIBUTE_COMPUTE_PREEMPTION_SUPPORTED:
             return 1;
         case CU_DEVICE_ATTRIBUTE_GLOBAL_L1_CACHE_SUPPORTED:

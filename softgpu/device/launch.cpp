@@ -139,8 +139,6 @@ PreparedLaunch::PreparedLaunch(ContextRef context, FunctionRef function,
 
 void PreparedLaunch::check_cooperative() const {
     if (!config_.cooperative) return;
-    require(context_->device().attribute(CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH) == 1,
-            CUDA_ERROR_NOT_SUPPORTED, "there are no cooperative launches");
     const auto resident = static_cast<std::uint64_t>(active_blocks(
         context_->device().architecture(),
         demand_of(*function_, static_cast<int>(config_.block.count()), config_.dynamic_shared)));

@@ -66,6 +66,7 @@ void FakeGpu::describe(DeviceFacts& facts, unsigned number) {
     set(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 4);
     set(CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY, 1);
     set(CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH, 1);
+    set(CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED, 1);
 }
 
 // One greeting, as transport/local_protocol.h has it.

@@ -67,10 +67,19 @@ TEST_CASE("What asks for nothing is left out", "[launch attributes]") {
     CHECK(encode({}).result == CUDA_SUCCESS);
 }
 
-TEST_CASE("A launch never runs without what it asked for", "[launch attributes]") {
+TEST_CASE("A cooperative launch crosses as one, and the caller learns of it",
+          "[launch attributes]") {
     CUlaunchAttribute cooperative = attribute(CU_LAUNCH_ATTRIBUTE_COOPERATIVE);
+    CHECK(!encode({cooperative}).attributes.cooperative());
     cooperative.value.cooperative = 1;
-    CHECK(encode({cooperative}).result == CUDA_ERROR_NOT_SUPPORTED);
+    const Encoded encoded = encode({cooperative});
+    REQUIRE(encoded.result == CUDA_SUCCESS);
+    REQUIRE(encoded.attributes.count() == 1);
+    CHECK(id_at(encoded.attributes, 0) == CU_LAUNCH_ATTRIBUTE_COOPERATIVE);
+    CHECK(encoded.attributes.cooperative());
+}
+
+TEST_CASE("A launch never runs without what it asked for", "[launch attributes]") {
     CHECK(encode({attribute(CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE)}).result ==
           CUDA_ERROR_NOT_SUPPORTED);
     CHECK(encode({attribute(static_cast<CUlaunchAttributeID>(31))}).result ==

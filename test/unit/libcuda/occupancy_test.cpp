@@ -129,6 +129,24 @@ TEST_CASE("The best block keeps most threads resident", "[occupancy]") {
           CUDA_ERROR_INVALID_VALUE);
 }
 
+TEST_CASE("A cooperative grid must fit the GPU as a whole", "[occupancy]") {
+    Scene scene;
+    answer_by_threads(scene.gpu);
+    const CUfunction function = make_function();
+    const auto launch = [&](unsigned blocks) {
+        int number = 0;
+        void* arguments[] = {&number, &number, &number, &number};
+        return cuLaunchCooperativeKernel(function, blocks, 1, 1, 128, 1, 1, 0, nullptr, arguments);
+    };
+    // 16 on each of four multiprocessors.
+    CHECK(launch(64) == CUDA_SUCCESS);
+    CHECK(launch(65) == CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+    CHECK(launch(0) == CUDA_ERROR_INVALID_VALUE);
+    CHECK(scene.gpu.count<W>() == 1);
+    REQUIRE(cuCtxSynchronize() == CUDA_SUCCESS);
+    CHECK(scene.gpu.count<wire::cuLaunchKernelEx>() == 1);
+}
+
 TEST_CASE("Questions that make no sense are refused here", "[occupancy]") {
     Scene scene;
     const CUfunction function = make_function();

@@ -106,6 +106,7 @@ void Block::start(const Dim3& index, uint32_t multiprocessor) {
         const uint32_t mask = lanes_in_warp(facts_.threads, warp->index);
         warp->exited = ~mask;
         warp->part_count = 0;
+        warp->stack_top.fill(local_bytes_);
         warp->budget = 0;
         warp->stamp = 0;
         warp->take_turns = false;

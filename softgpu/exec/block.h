@@ -55,6 +55,7 @@ struct WarpState : Warp {
     std::array<Part, kLanes> parts;
     unsigned part_count = 0;
     uint32_t stamp = 0;
+    std::array<uint64_t, kLanes> stack_top;  // of local memory, below what alloca has taken
     bool take_turns = false;  // the last slice ended by exhaustion: let another part run
 };
 

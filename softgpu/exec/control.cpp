@@ -121,11 +121,18 @@ const Insn* ret(Warp& base, const Insn* insn, uint32_t mask) {
     return leave(warp, mask, insn + 1);
 }
 
+bool overflows(const WarpState& warp, uint32_t mask, uint64_t end) {
+    for (unsigned lane = 0; lane < kLanes; ++lane) {
+        if ((mask >> lane & 1) != 0 && end > warp.stack_top[lane]) return true;
+    }
+    return false;
+}
+
 const Insn* enter(WarpState& warp, const Insn* insn, uint32_t mask, const CallSite& site,
                   const FunctionCode& callee) {
     Frame* const caller = warp.frame;
     const uint64_t local_base = caller->local_base + caller->code->frame_bytes;
-    if (local_base + callee.frame_bytes > warp.local_bytes || caller->depth >= kMaxCallDepth) {
+    if (overflows(warp, mask, local_base + callee.frame_bytes) || caller->depth >= kMaxCallDepth) {
         return warp.block->fail(warp, insn, FaultKind::kStackOverflow, 0,
                                 "the call stack is exhausted");
     }

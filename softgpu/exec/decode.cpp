@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the syntax tree of a function to instructions with handlers.
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <utility>
 
 #include "softgpu/exec/block.h"
 #include "softgpu/exec/convert.h"
 #include "softgpu/exec/decoder.h"
-#include "softgpu/exec/video.h"
+#include "softgpu/exec/stack.h"
 #include "softgpu/ptx/parse.h"
 
 namespace cubar::softgpu::exec {
@@ -38,6 +37,12 @@ bool stores_async(const Instruction& instruction) {
     return instruction.has(Modifier::kAsync) || instruction.has(Modifier::kBulk);
 }
 
+bool takes_from_stack(const ptx::Body& body) {
+    return std::any_of(body.code.begin(), body.code.end(), [](const Instruction& instruction) {
+        return instruction.opcode == Opcode::kAlloca;
+    });
+}
+
 }  // namespace
 
 Decoder::Decoder(Image& image, KernelCode& kernel, FunctionCode& code,
@@ -57,6 +62,11 @@ bool Decoder::run(std::string& log) {
         if (place.from_slot) handed_over.push_back(uint32_t(place.from));
     }
     file_.assign(blocks, order, handed_over);
+    // What a function took from the stack goes back when it returns.
+    if (!code_.is_entry && takes_from_stack(body_)) {
+        saved_stack_ = file_.add_temporary(64);
+        add_stack_handler(Opcode::kStacksave, *saved_stack_, false);
+    }
     std::vector<size_t> starts(blocks.size(), 0);
     for (size_t position = 0; position < order.size(); ++position) {
         const FlowBlock& block = blocks[order[position]];
@@ -64,6 +74,7 @@ bool Decoder::run(std::string& log) {
         if (block.is_target) emit({}).handler = join_handler();
         for (uint32_t at = block.begin; at < block.end; ++at) decode(body_.code[at], log);
         if (block.begin == body_.code.size()) {
+            if (saved_stack_) add_stack_handler(Opcode::kStackrestore, *saved_stack_, false);
             emit({}).handler = control(Opcode::kRet);
         } else if (block.next != FlowBlock::kNone &&
                    (position + 1 == order.size() || order[position + 1] != block.next)) {
@@ -131,6 +142,13 @@ void Decoder::decode_one(const Instruction& instruction) {
             return decode_compare(instruction);
         case Opcode::kTestp:
             return decode_testp(instruction);
+        case Opcode::kAlloca:
+        case Opcode::kStacksave:
+        case Opcode::kStackrestore:
+            return decode_stack(instruction);
+        case Opcode::kRet:
+            if (saved_stack_) add_stack_handler(Opcode::kStackrestore, *saved_stack_, true);
+            return decode_plain(instruction);
         case Opcode::kCreatepolicy:
             return decode_createpolicy(instruction);
         case Opcode::kBra:
@@ -256,7 +274,7 @@ Handler Decoder::move_handler(MoveForm form, unsigned bits, ptx::Special special
 }
 
 void Decoder::decode_plain(const Instruction& instruction) {
-    if (decode_video(instruction)) return;
+    if (decode_video(instruction) || decode_scalar_video(instruction)) return;
     Insn insn;
     insn.handler = require(key_of(instruction));
     place_operands(instruction, insn);
@@ -267,27 +285,6 @@ void Decoder::decode_bare(const Instruction& instruction) {
     Insn insn;
     insn.handler = require(key_of(instruction));
     emit_guarded(insn);
-}
-
-bool Decoder::decode_video(const Instruction& instruction) {
-    VideoForm form;
-    Insn insn;
-    insn.handler = find_video(key_of(instruction), form);
-    if (insn.handler == nullptr) return false;
-    place_operands(instruction, insn);
-    if (instruction.operands[1].select_unit != 0) form.select_a = instruction.operands[1].select;
-    if (instruction.operands[2].select_unit != 0) form.select_b = instruction.operands[2].select;
-    // The destination's digits name the parts that are written.
-    const Operand& to = instruction.operands[0];
-    if (to.select_unit != 0) {
-        form.write = 0;
-        for (uint16_t left = to.select, digit = 0; digit == 0 || left != 0; left >>= 4, ++digit) {
-            form.write = uint8_t(form.write | 1u << (left & 3));
-        }
-    }
-    insn.imm = std::bit_cast<uint64_t>(form);
-    emit_guarded(insn);
-    return true;
 }
 
 void Decoder::decode_carry(const Instruction& instruction) {
@@ -375,6 +372,27 @@ void Decoder::decode_testp(const Instruction& instruction) {
     insn.handler = require(key_of(instruction));
     place_operands(instruction, insn);
     insn.aux = uint16_t(instruction.modifiers[0]);
+    emit_guarded(insn);
+}
+
+void Decoder::add_stack_handler(Opcode opcode, Slot slot, bool guarded) {
+    Insn insn;
+    insn.handler = find_stack(opcode, 64);
+    insn.op[0] = slot;
+    guarded ? emit_guarded(insn) : emit(insn);
+}
+
+void Decoder::decode_stack(const Instruction& instruction) {
+    Insn insn;
+    insn.handler = find_stack(instruction.opcode, ptx::bits_of(instruction.type()));
+    insn.op[0] = slot(instruction.operands[0]);
+    if (instruction.opcode == Opcode::kAlloca) {
+        constexpr uint64_t kDefaultAlign = 8;
+        code_.allocates = true;
+        insn.op[1] = slot(instruction.operands[1]);
+        insn.imm = instruction.operands.size() > 2 ? instruction.operands[2].value : kDefaultAlign;
+        if (insn.imm == 0 || (insn.imm & (insn.imm - 1)) != 0) throw Refusal{"such an alignment"};
+    }
     emit_guarded(insn);
 }
 

@@ -2,6 +2,7 @@
 // Decodes one function of one kernel. Internal to softgpu/exec/decode*.cpp.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,8 +65,6 @@ private:
     void decode_plain(const ptx::Instruction& instruction);
     /// Without operands that anyone reads.
     void decode_bare(const ptx::Instruction& instruction);
-    /// False when it is none of the SIMD video instructions.
-    bool decode_video(const ptx::Instruction& instruction);
     void decode_carry(const ptx::Instruction& instruction);
     void decode_cvt(const ptx::Instruction& instruction);
     void decode_compare(const ptx::Instruction& instruction);
@@ -74,6 +73,17 @@ private:
     void decode_testp(const ptx::Instruction& instruction);
     /// A policy says how to cache, and nothing is cached here: all are the same.
     void decode_createpolicy(const ptx::Instruction& instruction);
+
+    void decode_stack(const ptx::Instruction& instruction);
+    /// stacksave to the slot or stackrestore from it.
+    void add_stack_handler(ptx::Opcode opcode, Slot slot, bool guarded);
+
+    // --- decode_video.cpp ---
+
+    /// False when it is none of the SIMD video instructions.
+    bool decode_video(const ptx::Instruction& instruction);
+    /// False when it is none of the scalar ones.
+    bool decode_scalar_video(const ptx::Instruction& instruction);
 
     // --- decode_calls.cpp: branches, calls and barriers ---
 
@@ -156,6 +166,9 @@ private:
     // results follow, then, from here, those of the functions that it calls.
     uint64_t call_area_at_ = 0;
     unsigned next_cache_ = 0;  // each access has a cache of its own, see Block::caches
+
+    // Where the stack was when the function, which takes memory from it, was called.
+    std::optional<Slot> saved_stack_;
 
     // Of the instruction that is being decoded.
     uint32_t line_ = 0;

@@ -14,6 +14,7 @@
 
 #include "softgpu/exec/matrix.h"
 #include "softgpu/exec/program.h"
+#include "softgpu/exec/video.h"
 #include "softgpu/exec/warp.h"
 #include "softgpu/ptx/ast.h"
 
@@ -74,7 +75,9 @@ struct FunctionCode {
     std::vector<std::vector<const Insn*>> branch_tables;
     std::deque<Multiplication> multiplications;
     std::deque<FragmentAccess> fragment_accesses;
+    std::deque<ScalarVideoForm> video_forms;
     bool calls_indirectly = false;
+    bool allocates = false;  // on its stack, at run time
 };
 
 /// A kernel with all that it calls. Functions are decoded for each kernel anew, since .shared
@@ -87,7 +90,7 @@ struct KernelCode {
     uint64_t static_shared = 0;
     uint64_t dynamic_align = 1;
     uint64_t local_bytes = 0;  // of the deepest chain of calls, recursion aside
-    bool recursive = false;    // or calls indirectly: depth unknown
+    bool recursive = false;    // or calls indirectly or allocates: depth unknown
     std::vector<uint32_t> dynamic_variables;
 
     /// Where extern shared variables begin.

@@ -231,7 +231,9 @@ std::unique_ptr<KernelCode> decode_kernel(Image& image, const Kernel& kernel, st
         }
     }
     code->entry = code->functions.at(kernel.index).get();
-    code->recursive = !StackDepth(*code).measure(kernel.index, code->local_bytes);
+    code->recursive = !StackDepth(*code).measure(kernel.index, code->local_bytes) ||
+                      std::any_of(code->functions.begin(), code->functions.end(),
+                                  [](const auto& f) { return f.second->allocates; });
     return code;
 }
 

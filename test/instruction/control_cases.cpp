@@ -156,9 +156,70 @@ void add_calls(Cases& cases) {
          "add.u32 %a, %a, %b; done: st.param.b32 [r], %a; ret; }\n"});
 }
 
+// Memory from the stack. `%n` is the number of words that the lane takes, from 1 to 8.
+void add_allocations(Cases& cases) {
+    const std::string take =
+        ".reg .b64 %p, %q, %s, %size; .reg .b32 %n, %i, %v; .reg .pred %more;\n"
+        "and.b32 %n, %a0, 7; add.u32 %n, %n, 1; mul.wide.u32 %size, %n, 4;\n";
+    cases.push_back({"alloca of as much as each lane likes",
+                     {Kind::kB32, Kind::kB32},
+                     {Kind::kB32, Kind::kB32, Kind::kB64},
+                     take + "alloca.u64 %p, %size, 16; alloca.u64 %q, %size, 32;\n"
+                            "or.b64 %d2, %p, %q; and.b64 %d2, %d2, 15; and.b64 %s, %q, 31;\n"
+                            "or.b64 %d2, %d2, %s; cvta.local.u64 %p, %p; mov.u32 %i, 0;\n"
+                            "fill: add.u32 %v, %a1, %i; st.u32 [%p], %v; not.b32 %v, %v;\n"
+                            "st.local.u32 [%q], %v; add.u64 %p, %p, 4; add.u64 %q, %q, 4;\n"
+                            "add.u32 %i, %i, 1; setp.lt.u32 %more, %i, %n; @%more bra fill;\n"
+                            "sum: sub.u64 %p, %p, 4; sub.u64 %q, %q, 4; ld.u32 %v, [%p];\n"
+                            "add.u32 %d0, %d0, %v; ld.local.u32 %v, [%q]; add.u32 %d1, %d1, %v;\n"
+                            "sub.u32 %i, %i, 1; setp.ne.u32 %more, %i, 0; @%more bra sum;",
+                     per_thread([](const Row& a, Row& d) {
+                         for (U32 i = 0; i < (a[0] & 7) + 1; ++i) {
+                             const U32 value = static_cast<U32>(a[1]) + i;
+                             d[0] = static_cast<U32>(d[0] + value);
+                             d[1] = static_cast<U32>(d[1] + ~value);
+                         }
+                     })});
+    // 300 times 256 bytes and more: none of it may be left over.
+    const std::string loop = "mov.u32 %i, 0;\nagain: ";
+    const std::string next = "add.u32 %i, %i, 1; setp.lt.u32 %more, %i, 300; @%more bra again;\n";
+    cases.push_back({"stacksave and stackrestore",
+                     {Kind::kB32},
+                     {Kind::kB32, Kind::kB64},
+                     take + "stacksave.u64 %s;\n" + loop +
+                         "stackrestore.u64 %s; add.u64 %size, %size, 256;\n"
+                         "alloca.u64 %p, %size; sub.u64 %size, %size, 256;\n"
+                         "st.local.u32 [%p], %a0; ld.local.u32 %d0, [%p];\n" +
+                         next + "stackrestore.u64 %s; stacksave.u64 %q; sub.u64 %d1, %q, %s;",
+                     per_thread([](const Row& a, Row& d) { d[0] = a[0]; })});
+    Case called{"what a function allocates goes when it returns",
+                {Kind::kB32},
+                {Kind::kB32},
+                take + loop +
+                    "{ .param .b32 give; .param .b32 take; add.u32 %v, %a0, %i;\n"
+                    "st.param.b32 [give], %v; call (take), borrow, (give);\n"
+                    "ld.param.b32 %v, [take]; add.u32 %d0, %d0, %v; }\n" +
+                    next,
+                per_thread([](const Row& a, Row& d) {
+                    for (U32 i = 0; i < 300; ++i) {
+                        const U32 value = static_cast<U32>(a[0]) + i;
+                        d[0] = static_cast<U32>(d[0] + (value % 2 != 0 ? value : 7));
+                    }
+                })};
+    called.prelude =
+        ".func (.param .b32 out) borrow(.param .b32 in) {\n"
+        ".reg .b64 %p; .reg .b32 %r, %o; .reg .pred %even;\n"
+        "ld.param.b32 %r, [in]; alloca.u64 %p, 512; st.local.b32 [%p], %r;\n"
+        "and.b32 %o, %r, 1; setp.eq.u32 %even, %o, 0; @%even bra other;\n"
+        "ld.local.b32 %r, [%p]; st.param.b32 [out], %r; ret;\n"
+        "other: st.param.b32 [out], 7; }\n";
+    cases.push_back(called);
+}
+
 }  // namespace
 
 void add_control_cases(Cases& cases) {
+    add_allocations(cases);
     add_barriers(cases);
     add_branches(cases);
     add_calls(cases);

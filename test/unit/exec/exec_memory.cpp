@@ -30,6 +30,24 @@ std::optional<Fault> poke(const std::string& access) {
 
 }  // namespace
 
+TEST_CASE("A thread that takes more than the stack ends its grid") {
+    // 16 times the 1024 bytes that are the limit unless said otherwise.
+    CHECK_FALSE(poke("alloca.u64 %v0, 16000; st.local.b32 [%v0], 0;"));
+    for (const char* const access :
+         {"alloca.u64 %v0, 17000;", "alloca.u64 %v0, 0xffffffffffffffff;",
+          "alloca.u64 %v0, 16000; alloca.u64 %v0, 600;",
+          "mov.u64 %v0, 99999; stackrestore.u64 %v0;",
+          "stacksave.u64 %v0; add.u64 %v0, %v0, 16; stackrestore.u64 %v0;"}) {
+        INFO(access);
+        const std::optional<Fault> fault = poke(access);
+        REQUIRE(fault);
+        const bool restores = std::string_view(access).find("restore") != std::string_view::npos;
+        CHECK(fault->kind ==
+              (restores ? FaultKind::kIllegalInstruction : FaultKind::kStackOverflow));
+        CHECK(fault->line == 13);
+    }
+}
+
 TEST_CASE("A global range is exact to the byte") {
     struct Case {
         const char* access;

@@ -12,6 +12,7 @@ constexpr std::string_view kDriver = "--driver=";
 constexpr std::string_view kControlFd = "--control-fd=";
 constexpr std::string_view kOutputFd = "--output-fd=";
 constexpr std::string_view kProbe = "--probe";
+constexpr std::string_view kNoFences = "--no-fences";
 
 bool parse_fd(std::string_view text, int& fd) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
@@ -44,6 +45,9 @@ std::optional<Gpu> gpu_from_name(std::string_view name) {
 std::vector<std::string> WorkerArguments::to_strings() const {
     std::vector<std::string> words{std::string(kGpu) + gpu_name(gpu),
                                    std::string(kDriver) + driver};
+    if (!fences) {
+        words.emplace_back(kNoFences);
+    }
     if (probe) {
         words.emplace_back(kProbe);
         words.push_back(std::string(kOutputFd) + std::to_string(output_fd));
@@ -66,6 +70,8 @@ std::optional<WorkerArguments> WorkerArguments::parse(std::span<char* const> arg
             has_gpu = true;
         } else if (word.starts_with(kDriver)) {
             result.driver = word.substr(kDriver.size());
+        } else if (word == kNoFences) {
+            result.fences = false;
         } else if (word == kProbe) {
             result.probe = true;
         } else if (word.starts_with(kControlFd)) {

@@ -23,6 +23,9 @@ std::optional<Gpu> gpu_from_name(std::string_view name);
 struct WorkerArguments {
     Gpu gpu = Gpu::kSoft;
     std::string driver;  ///< path for dlopen; a plain name is searched by the system
+    /// Streams write fences. Without them the host completes every wait, to measure the one against
+    /// the other.
+    bool fences = true;
     /// Probe: load the driver, write one Facts structure to output_fd, end with 0. On failure: one
     /// line to stderr that says why, and end with 1.
     bool probe = false;

@@ -35,7 +35,7 @@ using cubar::transport::Descriptor;
 
 constexpr const char* kUsage =
     "usage: cubar-run [--gpu auto|soft|nvidia|null] [--memory SIZE] [--bar SIZE] [--channels N]\n"
-    "                 [--sessions N] [--driver PATH] [--] PROGRAM [ARGS…]\n"
+    "                 [--sessions N] [--driver PATH] [--fences on|off] [--] PROGRAM [ARGS…]\n"
     "\n"
     "Runs a CUDA program on a private cubard. CUBAR_HOST_LOG names a file for cubard's log.\n";
 
@@ -59,7 +59,7 @@ std::optional<Options> parse(int count, char** arguments) {
         }
         bool known = false;
         for (const std::string_view name :
-             {"--gpu", "--memory", "--bar", "--channels", "--sessions", "--driver"}) {
+             {"--gpu", "--memory", "--bar", "--channels", "--sessions", "--driver", "--fences"}) {
             if (word == name && i + 1 < count) {
                 options.for_cubard.emplace_back(word);
                 options.for_cubard.emplace_back(arguments[++i]);

@@ -37,6 +37,7 @@ enum class StoreChoice { kAuto, kSystemd, kKeeper, kNone };
 struct Config {
     std::optional<Gpu> gpu;  ///< nothing: NVIDIA's where it initialises, else softgpu
     std::string driver;      ///< path of the driver; empty: the usual place
+    bool fences = true;      ///< as in WorkerArguments; a file cannot say it
     std::string runtime_directory = "/run/cubar";
     StoreChoice descriptor_store = StoreChoice::kAuto;
     std::uint32_t first_worker_uid = 1'879'048'192;  ///< above the ranges that distributions assign

@@ -42,6 +42,7 @@ struct Options {
     bool remove_directory = false;
     std::string gpu;
     std::string driver;
+    bool fences = true;
     std::string worker;
     std::string bar = "16 GiB";
     std::uint32_t channels = kMaxChannels;
@@ -95,6 +96,7 @@ Config configuration(const Options& options) {
     if (!options.driver.empty()) {
         config.driver = options.driver;
     }
+    config.fences = options.fences;
     return config;
 }
 
@@ -209,6 +211,8 @@ int run(int count, char** arguments) {
     app.add_flag("--check", options.check, "check the configuration and end");
     app.add_option("--gpu", options.gpu, "auto, soft, nvidia or null");
     app.add_option("--driver", options.driver, "path of the libcuda.so.1 that workers load");
+    app.add_option("--fences", options.fences,
+                   "on, or off: the host completes every wait, to measure what fences bring");
     app.add_option("--worker", options.worker, "path of the worker program, if not the usual one");
     auto* local = app.add_option("--local", options.local,
                                  "serve programs of this machine at this "

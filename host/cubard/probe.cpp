@@ -159,6 +159,7 @@ Places Places::find() {
 
 DriverChoice choose_driver(const Config& config, const Places& places) {
     WorkerProgram program{.path = places.worker,
+                          .fences = config.fences,
                           .first_uid = config.first_worker_uid,
                           .group = group_id(config.worker_group)};
     const auto use = [&](Gpu gpu, const std::string& usual) {

@@ -228,7 +228,10 @@ Isolation find_isolation(const WorkerProgram& program) {
 
 Child spawn_worker(const WorkerProgram& program, const Isolation& isolation,
                    const SpawnRequest& request) {
-    WorkerArguments options{.gpu = program.gpu, .driver = program.driver, .probe = request.probe};
+    WorkerArguments options{.gpu = program.gpu,
+                            .driver = program.driver,
+                            .fences = program.fences,
+                            .probe = request.probe};
     (request.probe ? options.output_fd : options.control_fd) = kWorkerDescriptor;
     std::vector<std::string> words = options.to_strings();
     words.insert(words.begin(), program.path);

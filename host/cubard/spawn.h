@@ -27,6 +27,7 @@ struct WorkerProgram {
     std::string path;  ///< of cubar-worker
     Gpu gpu = Gpu::kSoft;
     std::string driver;
+    bool fences = true;  ///< as in WorkerArguments
     std::uint32_t first_uid = 0;
     gid_t group = 0;  ///< 0: the worker's own
 };

@@ -160,7 +160,8 @@ int serve(const WorkerArguments& arguments) {
     }
 
     OutputCapture output;
-    Session session({driver, channel, control, arena, output, arguments.gpu != Gpu::kNvidia});
+    Session session(
+        {driver, channel, control, arena, output, arguments.gpu != Gpu::kNvidia, arguments.fences});
     serving.store(&session, std::memory_order_release);
     const SandboxReport sandbox = enter_sandbox(arguments.gpu);
     for (const std::string& missing : sandbox.missing) {

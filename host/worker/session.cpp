@@ -138,7 +138,7 @@ void Session::forget_current() {
 }
 
 std::uint32_t Session::take_fence() {
-    if (fences_at_.load(std::memory_order_relaxed) == 0) return kNoFence;
+    if (!parts_.fences || fences_at_.load(std::memory_order_relaxed) == 0) return kNoFence;
     const std::lock_guard lock(fences_mutex_);
     if (!free_fences_.empty()) {
         const std::uint32_t fence = free_fences_.back();

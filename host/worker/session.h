@@ -49,6 +49,7 @@ public:
         /// The driver counts this process's memory alone, as softgpu does: what other sessions of
         /// the VM hold is then the ledger's to know.
         bool counts_own_memory_only = false;
+        bool fences = true;  ///< as in WorkerArguments
     };
     explicit Session(const Parts& parts);
     Session(const Session&) = delete;
@@ -125,7 +126,8 @@ public:
     /// Forgets what make_current remembers: a context was destroyed.
     static void forget_current();
 
-    /// Gives a fence of this channel to a new stream; kNoFence when all are taken.
+    /// Gives a fence of this channel to a new stream; kNoFence when all are taken, or none are
+    /// wanted.
     std::uint32_t take_fence();
     void return_fence(std::uint32_t fence);
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// How often calls cross to the host. Prints TAP; run it under cubar-run.
+// How often calls cross to the host. Prints TAP; run it under cubar-run. With --without-fences,
+// under cubar-run --fences off: what then crosses.
 #include <array>
 #include <cstdio>
 #include <exception>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bench/gpu.h"
@@ -151,6 +153,20 @@ void finished_stream(Tap& tap, OwnChannel& channel, Gpu& gpu) {
                       [&gpu] { CUBAR_REQUIRE(cuStreamQuery(gpu.stream())); }, kNothing});
 }
 
+/// Without fences the host completes every wait for new work, but none for work known as done.
+void host_completed_waits(Tap& tap, OwnChannel& channel, Gpu& gpu) {
+    channel.count();
+    for (unsigned i = 0; i < kRepeats; ++i) {
+        CUBAR_REQUIRE(gpu.launch(gpu.four()));
+        gpu.finish();
+    }
+    const Sent sent = channel.count();
+    tap.report("without fences each wait for new work asks the host", sent,
+               sent.records == 2 * kRepeats && sent.round_trips == kRepeats);
+    tap.run(channel, {"synchronising with a finished stream sends nothing", kRepeats,
+                      [&gpu] { gpu.finish(); }, kNothing});
+}
+
 void finished_event(Tap& tap, OwnChannel& channel, Gpu& gpu) {
     CUevent event = nullptr;
     CUBAR_REQUIRE(cuEventCreate(&event, CU_EVENT_DISABLE_TIMING));
@@ -227,7 +243,7 @@ void counting_works(Tap& tap, OwnChannel& channel) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
     try {
         Gpu gpu;
         CUdeviceptr memory = 0;
@@ -239,6 +255,10 @@ int main() {
         OwnChannel channel;
         Tap tap;
         counting_works(tap, channel);
+        if (count == 2 && std::string_view(arguments[1]) == "--without-fences") {
+            host_completed_waits(tap, channel, gpu);
+            return tap.end();
+        }
         for (const Case& item : cases(gpu, memory)) {
             tap.run(channel, item);
             // Otherwise the cap on unfinished operations would wait within a later case.

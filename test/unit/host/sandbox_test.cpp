@@ -82,7 +82,8 @@ TEST_CASE("a confined worker can do its work") {
 }
 
 TEST_CASE("the arguments of a worker survive the way") {
-    const WorkerArguments sent{.gpu = Gpu::kNull, .driver = "/a b/libcuda.so.1", .control_fd = 3};
+    const WorkerArguments sent{
+        .gpu = Gpu::kNull, .driver = "/a b/libcuda.so.1", .fences = false, .control_fd = 3};
     std::vector<std::string> words = sent.to_strings();
     std::vector<char*> pointers;
     for (std::string& word : words) {
@@ -92,6 +93,7 @@ TEST_CASE("the arguments of a worker survive the way") {
     REQUIRE(read);
     CHECK(read->gpu == Gpu::kNull);
     CHECK(read->driver == sent.driver);
+    CHECK_FALSE(read->fences);
     CHECK(read->control_fd == 3);
     char wrong[] = "--control-fd=-1";
     pointers.push_back(wrong);

@@ -65,7 +65,8 @@ void FakeCubard::run() {
     }
 }
 
-FakeSession::FakeSession(std::uint64_t quota) : cubard(quota), output_(shared_output()) {
+FakeSession::FakeSession(std::uint64_t quota, bool fences)
+    : cubard(quota), output_(shared_output()) {
     memory_ = transport::Descriptor(memfd_create("worker-test", MFD_CLOEXEC));
     REQUIRE(ftruncate(memory_.get(), sizeof(Channel) + kArenaBytes) == 0);
     void* mapped =
@@ -87,7 +88,12 @@ FakeSession::FakeSession(std::uint64_t quota) : cubard(quota), output_(shared_ou
     arena_.emplace(ArenaView::Place{memory_.get(), sizeof(Channel), kArenaBytes, 0},
                    *control_client_, driver.table);
     REQUIRE(arena_->reserve());
-    session_.emplace(Session::Parts{driver.table, *channel_, *control_client_, *arena_, output_});
+    session_.emplace(Session::Parts{.driver = driver.table,
+                                    .channel = *channel_,
+                                    .control = *control_client_,
+                                    .arena = *arena_,
+                                    .output = output_,
+                                    .fences = fences});
     offload_.emplace();
     pulse_.emplace(control(), [this] { return offload_->running() != 0; });
     ring_.emplace(control(), channel_->ring, transport::WaitPolicy::kLocal, doorbell_.get());

@@ -48,7 +48,7 @@ public:
     static constexpr std::uint64_t kQuota = 1 << 20;
     static constexpr std::uint64_t kArenaBytes = 4 * kGranuleBytes;
 
-    explicit FakeSession(std::uint64_t quota = kQuota);
+    explicit FakeSession(std::uint64_t quota = kQuota, bool fences = true);
     ~FakeSession();
     FakeSession(const FakeSession&) = delete;
     FakeSession& operator=(const FakeSession&) = delete;

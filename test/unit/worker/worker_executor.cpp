@@ -44,6 +44,20 @@ TEST_CASE("records are executed in their order, and the fence follows when the r
     CHECK(fake.channel().fence[stream.fence].load() == last);
 }
 
+TEST_CASE("without fences no stream has one, and nothing is written", "[executor]") {
+    FakeSession fake(FakeSession::kQuota, false);
+    const ContextHandle context = fake.make_context();
+    const auto stream = fake.make_stream(context, CU_STREAM_NON_BLOCKING);
+    CHECK(stream.fence == kNoFence);
+    fake.post<wire::cuMemsetD8Async>(context, stream.stream, memset_to(1));
+    fake.post<wire::cuMemsetD8Async>(context, {}, memset_to(2));
+    settle(fake, context, stream.stream);
+    settle(fake, context, {});
+    CHECK(fake.driver.count("cuMemsetD8Async 1") == 1);
+    CHECK(fake.driver.count("cuMemsetD8Async 2") == 1);
+    CHECK(fake.driver.count("cuStreamWriteValue64") == 0);
+}
+
 TEST_CASE("the legacy stream's fence is not written once others wait for it", "[executor]") {
     FakeSession fake;
     const ContextHandle context = fake.make_context();

@@ -47,6 +47,8 @@ public:
     RetiredGraphs retired_graphs;
     /// Held while a graph is launched of which this process has a part (libcuda/graph_copy.h).
     std::mutex graph_mutex;
+    /// Held while a drawing of a graph is fetched: the host keeps one at a time.
+    std::mutex drawing_mutex;
 
     AddressMap addresses;
     AddressReservations reservations;

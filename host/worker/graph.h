@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <mutex>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -34,6 +35,12 @@ struct UserObjectObject {
     CUuserObject object = nullptr;
 };
 
+/// The text that the guest is fetching (graph_dot).
+struct GraphDrawing {
+    std::mutex mutex;
+    std::string text;
+};
+
 /// The graphs of a session. Nodes, and graphs inside of others, get a handle when the guest asks
 /// about them for the first time, and keep it as long as their graph is there. Thread-safe.
 class Graphs {
@@ -42,6 +49,7 @@ public:
     HandleTable<Kind::kGraphNode, GraphNodeObject> nodes;
     HandleTable<Kind::kGraphExec, GraphExecObject> execs;
     HandleTable<Kind::kUserObject, UserObjectObject> user_objects;
+    GraphDrawing drawing;
 
     // A null handle: the table is full.
     GraphHandle handle_of(CUgraph graph, const GraphObject& facts);

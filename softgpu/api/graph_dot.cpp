@@ -2,10 +2,13 @@
 // cuGraphDebugDotPrint: a graph as Graphviz draws it.
 #define __CUDA_API_VERSION_INTERNAL
 #include <cuda.h>
+#include <unistd.h>
 
+#include <charconv>
 #include <cinttypes>
 #include <cstdio>
 #include <string>
+#include <string_view>
 
 #include "softgpu/api/graph_handle.h"
 #include "softgpu/device/copy.h"
@@ -97,6 +100,22 @@ void print(std::FILE* file, const Graph& graph, unsigned flags, int& clusters) {
     std::fprintf(file, "}\n");
 }
 
+/// A descriptor's name under /proc means the descriptor itself: a confined process, such as a
+/// worker of cubard, opens no files.
+std::FILE* open_to_write(std::string_view path) {
+    constexpr std::string_view kDescriptors = "/proc/self/fd/";
+    if (!path.starts_with(kDescriptors)) return std::fopen(path.data(), "w");
+    const std::string_view number = path.substr(kDescriptors.size());
+    int named = -1;
+    const auto read = std::from_chars(number.data(), number.data() + number.size(), named);
+    if (read.ec != std::errc() || read.ptr != number.data() + number.size()) return nullptr;
+    const int own = ::dup(named);
+    if (own < 0) return nullptr;
+    std::FILE* file = ::fdopen(own, "w");
+    if (file == nullptr) ::close(own);
+    return file;
+}
+
 }  // namespace
 
 CUBAR_EXPORT CUresult CUDAAPI cuGraphDebugDotPrint(CUgraph handle, const char* path,
@@ -104,7 +123,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuGraphDebugDotPrint(CUgraph handle, const char* p
     return graph_entry(__func__, [&](Graphs& graphs) {
         require_value(path != nullptr && (flags & ~kAllFlags) == 0, "an argument");
         const auto graph = api::graph_of(graphs, handle);
-        std::FILE* file = std::fopen(path, "w");
+        std::FILE* file = open_to_write(path);
         require(file != nullptr, CUDA_ERROR_OPERATING_SYSTEM, "the file cannot be written");
         int clusters = 0;
         std::fprintf(file, "digraph dot {\n");

@@ -152,6 +152,7 @@ TEST_CASE("graphs that are built by hand") {
     expect<wire::cuGraphExecNodeSetParams>(8 + 8 + 4 + 4, 8);
     expect<wire::graph_list>(8 + 8 + 4 + 4, 4 + 4 + 3 * 160 * 8);
     expect<wire::graph_node_parameters>(8 + 4 + 4, 8 + 3 * 4 + 4000 + 4);
+    expect<wire::graph_dot>(8 + 4 + 4, 8 + 4 + 4000 + 4);
     expect<wire::cuGraphAddDependencies_v2>(8 + 3 * 4 + 4, 8);
     expect<wire::cuGraphRemoveDependencies_v2>(8 + 3 * 4 + 4, 8);
     expect<wire::cuUserObjectCreate>(8 + 4 + 4, 8);

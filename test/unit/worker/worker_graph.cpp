@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Captures and graphs on a driver that only counts: what reaches it, and what does not.
+#include <fstream>
 #include <set>
+#include <string>
 
 #include "fake_session.h"
 
@@ -260,4 +262,37 @@ TEST_CASE("parameters of nodes that no honest guest sends are refused", "[graph]
     CHECK(add(CU_GRAPH_NODE_TYPE_CONDITIONAL, 200) == CUDA_ERROR_NOT_SUPPORTED);
     CHECK(fake.driver.count("add " + std::to_string(CU_GRAPH_NODE_TYPE_EMPTY)) == 1);
     CHECK(fake.driver.count("add " + std::to_string(CU_GRAPH_NODE_TYPE_MEMSET)) == 1);
+}
+
+TEST_CASE("a drawing crosses in parts, and shows no address of the host", "[graph]") {
+    static unsigned asked = 0;
+    static const std::string kText(5000, 'x');
+    GraphSession fake;
+    fake.driver.table.cuGraphDebugDotPrint = [](CUgraph, const char* path, unsigned flags) {
+        asked = flags;
+        std::ofstream(path) << kText;
+        return ::driver->called("draw");
+    };
+    wire::graph_dot::Request request{};
+    request.graph = fake.capture();
+    request.flags = CU_GRAPH_DEBUG_DOT_FLAGS_VERBOSE | CU_GRAPH_DEBUG_DOT_FLAGS_HANDLES;
+    wire::graph_dot::Reply reply{};
+    REQUIRE(fake.call<wire::graph_dot>(fake.context, {}, request, reply) == CUDA_SUCCESS);
+    CHECK((asked & CU_GRAPH_DEBUG_DOT_FLAGS_KERNEL_NODE_PARAMS) != 0);
+    CHECK((asked & (CU_GRAPH_DEBUG_DOT_FLAGS_VERBOSE | CU_GRAPH_DEBUG_DOT_FLAGS_HANDLES |
+                    CU_GRAPH_DEBUG_DOT_FLAGS_HOST_NODE_PARAMS |
+                    CU_GRAPH_DEBUG_DOT_FLAGS_EVENT_NODE_PARAMS)) == 0);
+    CHECK(reply.total == kText.size());
+    CHECK(reply.bytes == sizeof reply.text);
+    request.first = reply.bytes;
+    REQUIRE(fake.call<wire::graph_dot>(fake.context, {}, request, reply) == CUDA_SUCCESS);
+    CHECK(reply.bytes == kText.size() - sizeof reply.text);
+    CHECK(reply.text[reply.bytes - 1] == 'x');
+    CHECK(fake.driver.count("draw") == 1);
+    // The host keeps it no longer than it is wanted.
+    REQUIRE(fake.call<wire::graph_dot>(fake.context, {}, request, reply) == CUDA_SUCCESS);
+    CHECK(reply.total == 0);
+    request.graph = {};
+    request.first = 0;
+    CHECK(fake.call<wire::graph_dot>(fake.context, {}, request, reply) == CUDA_ERROR_INVALID_VALUE);
 }

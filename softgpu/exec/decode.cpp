@@ -37,6 +37,18 @@ bool stores_async(const Instruction& instruction) {
     return instruction.has(Modifier::kAsync) || instruction.has(Modifier::kBulk);
 }
 
+bool is_reserved_shared(ptx::Special special) {
+    switch (special) {
+        case ptx::Special::kReservedSmemBegin:
+        case ptx::Special::kReservedSmemEnd:
+        case ptx::Special::kReservedSmemCap:
+        case ptx::Special::kReservedSmemOffset:
+            return true;
+        default:
+            return false;
+    }
+}
+
 bool takes_from_stack(const ptx::Body& body) {
     return std::any_of(body.code.begin(), body.code.end(), [](const Instruction& instruction) {
         return instruction.opcode == Opcode::kAlloca;
@@ -268,6 +280,7 @@ Handler Decoder::move_handler(MoveForm form, unsigned bits, ptx::Special special
     key.form = form;
     key.bits[0] = uint8_t(bits);
     key.special = special;
+    kernel_.uses_reserved_shared = kernel_.uses_reserved_shared || is_reserved_shared(special);
     const Handler handler = handlers()(key);
     if (handler == nullptr) throw Refusal{std::string(ptx::to_string(special))};
     return handler;

@@ -138,7 +138,8 @@ Slot Decoder::slot(const Operand& operand) {
         case OperandKind::kSink:
             return file_.dump();
         case OperandKind::kSpecial: {
-            const unsigned bits = std::max(container_bits(operand.type), 32u);
+            const bool is_predicate = operand.type == Type::kPred;
+            const unsigned bits = is_predicate ? 1 : std::max(container_bits(operand.type), 32u);
             const Slot to = file_.add_temporary(bits);
             Insn& insn = emit({});
             insn.handler = move_handler(MoveForm::kSpecial, bits, operand.special);

@@ -57,8 +57,7 @@ private:
     Key key_of(const ptx::Instruction& instruction) const;
     static Handler require(const Key& key);
     static Handler control(ptx::Opcode opcode);
-    static Handler move_handler(MoveForm form, unsigned bits,
-                                ptx::Special special = ptx::Special::kNone);
+    Handler move_handler(MoveForm form, unsigned bits, ptx::Special special = ptx::Special::kNone);
 
     // --- decode.cpp: instructions that compute ---
 

@@ -341,6 +341,10 @@ std::shared_ptr<GridRun> Executor::prepare(std::shared_ptr<Program> program, con
             facts.shared_bytes = code.dynamic_offset() + config.dynamic_shared;
         }
         facts.facts.total_shared = uint32_t(facts.shared_bytes);
+        if (code.uses_reserved_shared) {
+            facts.facts.reserved_shared = uint32_t(align_up(facts.shared_bytes, 128));
+            facts.shared_bytes = facts.facts.reserved_shared + kReservedShared;
+        }
         facts.local_bytes = align_up(code.local_bytes, 16);
         if (code.recursive) facts.local_bytes += align_up(config.stack_bytes, 16) * kStackScale;
     } else {

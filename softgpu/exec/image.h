@@ -91,6 +91,7 @@ struct KernelCode {
     uint64_t dynamic_align = 1;
     uint64_t local_bytes = 0;  // of the deepest chain of calls, recursion aside
     bool recursive = false;    // or calls indirectly or allocates: depth unknown
+    bool uses_reserved_shared = false;
     std::vector<uint32_t> dynamic_variables;
 
     /// Where extern shared variables begin.

@@ -62,6 +62,10 @@ struct RangeCache {
 };
 inline constexpr unsigned kRangeCaches = 32;
 
+/// Of shared memory, for the system's own libraries (cooperative groups), from sm_80 on. It comes
+/// behind the program's, and only in kernels that ask where it is.
+inline constexpr uint32_t kReservedShared = 1024;
+
 /// What all threads of a block share and read.
 struct BlockFacts {
     Dim3 grid;
@@ -75,7 +79,9 @@ struct BlockFacts {
     uint32_t multiprocessors = 0;
     uint32_t dynamic_shared = 0;
     uint32_t total_shared = 0;
+    uint32_t reserved_shared = 0;  // where the part begins that kReservedShared bytes are long
     uint32_t parameter_bytes = 0;
+    bool explicit_cluster = false;
 };
 
 /// What a poll of memory or time takes from Warp::budget: a warp that only waits soon gives way.

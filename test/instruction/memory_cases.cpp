@@ -176,9 +176,37 @@ void add_moves(Cases& cases) {
          }});
 }
 
+// The part of shared memory that belongs to the system lies apart from the program's.
+void add_reserved_shared(Cases& cases) {
+    Case one{"%reserved_smem_offset_1",
+             {Kind::kB32},
+             {Kind::kB32, Kind::kB32, Kind::kB32},
+             ".shared .b32 tile[64]; .reg .b32 %t, %r, %p, %size; .reg .pred %below;\n"
+             "mov.u32 %t, %tid.x; shl.b32 %t, %t, 2; mov.u32 %r, %reserved_smem_offset_1;\n"
+             "add.u32 %r, %r, %t; mov.u32 %p, tile; add.u32 %p, %p, %t;\n"
+             "st.shared.b32 [%r], %a0; not.b32 %a0, %a0; st.shared.b32 [%p], %a0; bar.sync 0;\n"
+             "xor.b32 %r, %r, 4; xor.b32 %p, %p, 4;\n"
+             "ld.shared.b32 %d0, [%r]; ld.shared.b32 %d1, [%p];\n"
+             "mov.u32 %p, %reserved_smem_offset_begin; mov.u32 %size, "
+             "%reserved_smem_offset_end;\n"
+             "sub.u32 %size, %size, %p; mov.u32 %t, %reserved_smem_offset_cap;\n"
+             "sub.u32 %size, %size, %t; sub.u32 %r, %r, %p; setp.lt.u32 %below, %r, %t;\n"
+             "selp.b32 %d2, %size, 1, %below;",
+             [](const Rows& in, Rows& out) {
+                 for (std::size_t i = 0; i < in.size(); ++i) {
+                     out[i][0] = in[i ^ 1][0];
+                     out[i][1] = static_cast<std::uint32_t>(~in[i ^ 1][0]);
+                 }
+             }};
+    one.needs = 80;
+    one.threads = 64;
+    cases.push_back(std::move(one));
+}
+
 }  // namespace
 
 void add_memory_cases(Cases& cases) {
+    add_reserved_shared(cases);
     add_scalars(cases);
     add_vectors(cases);
     add_addresses(cases);

@@ -248,8 +248,24 @@ uint64_t special_value(const Warp& warp, unsigned lane, Special special, unsigne
                    : index == 2 ? uint32_t(facts.grid_workspace)
                                 : 0;
         case Special::kTotalSmemSize:
-        case Special::kAggrSmemSize:
             return facts.total_shared;
+        case Special::kAggrSmemSize:
+            return warp.shared_bytes;
+        case Special::kReservedSmemBegin:
+            return facts.reserved_shared;
+        case Special::kReservedSmemEnd:
+            return facts.reserved_shared + kReservedShared;
+        case Special::kReservedSmemCap:
+            return kReservedShared;
+        // The parts that are for whoever asks first, %reserved_smem_offset_0, and second.
+        case Special::kReservedSmemOffset:
+            return facts.reserved_shared + index * (kReservedShared / 2);
+        case Special::kIsExplicitCluster:
+            return facts.explicit_cluster ? 1 : 0;
+        // Nobody has set up a performance counter.
+        case Special::kPm:
+        case Special::kPm64:
+            return 0;
         case Special::kDynamicSmemSize:
             return facts.dynamic_shared;
         default:
@@ -332,19 +348,16 @@ const Insn* special_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
     return insn + 1;
 }
 
+const Insn* special_predicate(Warp& warp, const Insn* insn, uint32_t mask) {
+    const bool value = special_value(warp, 0, Special(insn->aux), 0) != 0;
+    store_mask(lanes<uint32_t>(warp, insn->op[0]), value ? kAllLanes : 0, mask);
+    return insn + 1;
+}
+
 Handler find_special(const Key& key) {
-    switch (Special(key.special)) {
-        case Special::kIsExplicitCluster:
-        case Special::kPm:
-        case Special::kPm64:
-        case Special::kReservedSmemBegin:
-        case Special::kReservedSmemEnd:
-        case Special::kReservedSmemCap:
-        case Special::kReservedSmemOffset:
-        case Special::kCurrentGraphExec:
-            return nullptr;
-        default:
-            break;
+    if (key.special == Special::kCurrentGraphExec) return nullptr;
+    if (key.bits[0] == 1) {
+        return key.special == Special::kIsExplicitCluster ? special_predicate : nullptr;
     }
     return key.bits[0] == 64   ? special_lanes<uint64_t>
            : key.bits[0] == 32 ? special_lanes<uint32_t>

@@ -3,7 +3,8 @@
 """Packs what `./dev gpu` needs into one archive, for a machine on which nothing can be built.
 
 There: unpack it and run ./dev gpu in its directory. It brings every library but the C library's own,
-which must be as new as the one here; the machine brings NVIDIA's driver and Python 3.9.
+which must be as new as the one here, and NVIDIA's cuBLAS, which is larger than all the rest; the machine
+brings that, NVIDIA's driver and Python 3.10.
 """
 
 import argparse
@@ -18,22 +19,25 @@ from pathlib import Path
 from build import ROOT
 from gpu import option, remoted_programs
 
-SCRIPTS = ["dev", "scripts/build.py", "scripts/counting.py", "scripts/gpu.py", "scripts/setup.sh",
-           "test/conformance/run.py", "test/conformance/program.py", "bench/run.py", "LICENSE"]
+SCRIPTS = ["dev", "scripts/build.py", "scripts/counting.py", "scripts/end_to_end.py", "scripts/gpu.py",
+           "scripts/setup.sh", "test/conformance/run.py", "test/conformance/program.py", "bench/run.py", "LICENSE"]
 PROGRAMS = ["host/cubar-run/cubar-run", "host/cubard/cubard", "host/cubard/cubar-keeper",
             "host/worker/cubar-worker", "softgpu/libcuda.so.1", "test/gpu/gpu-probe",
-            "test/instruction/instruction-test", "bench/cubar-bench"]
+            "test/instruction/instruction-test", "bench/cubar-bench", "bench/decode/cubar-decode",
+            "test/cublas/libcublas.so.13"]  # for the software GPU alone
 # As it is: it needs nothing but the C library.
 GUEST_LIBRARY = "libcuda/libcuda.so.1"
 FACTS = ["meson-info/intro-buildoptions.json", "meson-info/intro-tests.json"]
-C_LIBRARY = re.compile(r"(ld-linux-x86-64|libc|libm|libdl|librt|libpthread|libresolv)\.so\.")
+# The C library's parts, cuBLAS, and above all no libcuda.so.1: which one is used is the test.
+NOT_CARRIED = re.compile(
+    r"(ld-linux-x86-64|libc|libm|libdl|librt|libpthread|libresolv|libcublas|libcublasLt|libcuda)\.so\.")
 
 
 def libraries(binary):
-    """Path of each shared library that a binary needs, the C library's left out."""
+    """Path of each shared library that a binary needs and a bundle brings."""
     listing = subprocess.run(["ldd", binary], check=True, capture_output=True, text=True).stdout
     found = re.findall(r"^\s*(\S+) => (/\S+)", listing, re.M)
-    return {name: Path(path) for name, path in found if not C_LIBRARY.match(name)}
+    return {name: Path(path) for name, path in found if not NOT_CARRIED.match(name)}
 
 
 def copy(source, target):

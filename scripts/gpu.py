@@ -3,18 +3,23 @@
 """What only a GPU can tell: runs on one what otherwise runs on the software GPU.
 
 The conformance programs natively and through cubar, with equal results; the instruction tests; every
-assumption about the driver; what a call costs, natively and through cubar in one run. With --gpu soft
-the software GPU takes the driver's place, so that the command itself can be tried anywhere.
+assumption about the driver; what a call costs, and how fast a transformer decodes, natively and through
+cubar in one run. With --gpu soft the software GPU takes the driver's place, so that the command itself
+can be tried anywhere.
 """
 
 import argparse
 import ctypes
+import importlib.util
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import end_to_end
 from build import ROOT
 from counting import Count, count_cases
 
@@ -44,6 +49,24 @@ def option(build, name):
     return next(entry["value"] for entry in options if entry["name"] == name)
 
 
+def cublas_of(kind, build):
+    """A directory with libcublas.so.13, or None. For the software GPU it is the tests' own; NVIDIA's
+    is too large to be carried along, and comes from the machine's toolkit or a Python package."""
+    if kind == "soft":
+        return build / "test" / "cublas"
+    toolkits = [option(build, "cuda"), os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"),
+                "/usr/local/cuda"]
+    places = [Path(toolkit, "lib64") for toolkit in toolkits if toolkit]
+    places += [Path(word) for word in os.environ.get("LD_LIBRARY_PATH", "").split(":") if word]
+    if shutil.which("ldconfig"):
+        cache = subprocess.run(["ldconfig", "-p"], check=False, capture_output=True, text=True).stdout
+        places += [Path(path).parent for path in re.findall(r"libcublas\.so\.13 .*=> (\S+)", cache)]
+    packages = importlib.util.find_spec("nvidia")
+    for place in packages.submodule_search_locations if packages else []:
+        places += [Path(place, "cu13", "lib"), Path(place, "cublas", "lib")]
+    return next((place for place in places if (place / "libcublas.so.13").exists()), None)
+
+
 def remoted_programs(build):
     """The conformance programs that run through cubar too."""
     tests = json.loads((build / "meson-info" / "intro-tests.json").read_text(encoding="utf-8"))
@@ -59,13 +82,14 @@ class Machine:
         self.driver = driver_of(kind, build)
         carried = build / "lib"  # in a bundle, which brings the toolkit's libraries along
         self.cuda_libraries = carried if carried.is_dir() else Path(option(build, "cuda"), "lib64")
+        self.cublas = cublas_of(kind, build)
         self.through_cubar = [build / "host" / "cubar-run" / "cubar-run", "--gpu", kind,
                               "--driver", self.driver]
 
     def environment(self):
-        path = [str(self.driver.parent), os.environ.get("LD_LIBRARY_PATH", "")]
+        path = [self.driver.parent, self.cublas, self.cuda_libraries, os.environ.get("LD_LIBRARY_PATH")]
         strict = {"CUBAR_SOFTGPU_STRICT": "1"} if self.kind == "soft" else {}
-        return os.environ | strict | {"LD_LIBRARY_PATH": ":".join(p for p in path if p)}
+        return os.environ | strict | {"LD_LIBRARY_PATH": ":".join(str(part) for part in path if part)}
 
     def run(self, *command):
         """Shows and returns what a test program prints, and whether it ended well."""
@@ -112,7 +136,24 @@ def costs(machine, _only):
     return machine.cases(*command)
 
 
-SECTIONS = {"conformance": conformance, "instructions": instructions, "probes": probes, "costs": costs}
+def decoding(machine, only):
+    """Too few tokens per second through cubar fail on a GPU; the software GPU's say nothing."""
+    on_gpu = machine.kind == "nvidia"
+    shapes = [shape for shape in (end_to_end.PLANS if on_gpu else ["tiny"]) if only in shape]
+    if not shapes:
+        return Count()
+    if machine.cublas is None:
+        print("1..1\nok 1 - decoding # SKIP no libcublas.so.13 was found: install the CUDA Toolkit 13, "
+              "or name its directory in LD_LIBRARY_PATH")
+        return Count(skipped=1)
+    wrapper = " ".join(str(word) for word in machine.through_cubar)
+    words = [word for shape in shapes for word in ("--shape", shape)] + ["--goals"] * on_gpu
+    return machine.cases(sys.executable, ROOT / "scripts" / "end_to_end.py",
+                         machine.build / "bench" / "decode" / "cubar-decode", "--wrapper", wrapper, *words)
+
+
+SECTIONS = {"conformance": conformance, "instructions": instructions, "probes": probes, "costs": costs,
+            "decoding": decoding}
 
 
 def main():

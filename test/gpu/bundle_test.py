@@ -30,8 +30,9 @@ def main():
         if foreign or not started:
             print(f"cubard in the bundle loads {foreign or 'nothing'}")
             return 1
-        return subprocess.run([tree / "dev", "gpu", "--gpu", "soft", "--only", "vector_add",
-                               "--section", "conformance"], env=environment, check=False).returncode
+        return max(subprocess.run([tree / "dev", "gpu", "--gpu", "soft", "--section", section, "--only", only],
+                                  env=environment, check=False).returncode
+                   for section, only in (("conformance", "vector_add"), ("decoding", "tiny")))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ void check_size(const CUDA_ARRAY3D_DESCRIPTOR& description) {
         require_value(description.Height != 0, "a depth without a height");
         require_within(description, {kTexture3D, kTexture3D, kTexture3D});
     } else if (description.Height != 0) {
+        if ((description.Flags & CUDA_ARRAY3D_TEXTURE_GATHER) != 0)
+            require_within(description, {kTexture2DGather, kTexture2DGather, 0});
         require_within(description, {kTexture2DWidth, kTexture2DHeight, 0});
     } else {
         require_within(description, {kTexture1D, 0, 0});

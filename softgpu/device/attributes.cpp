@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CU_DEVICE_ATTRIBUTE_…: what this device can do, and nothing that it cannot.
 #include "softgpu/device/device.h"
+#include "softgpu/device/texture_limits.h"
 
 namespace cubar::softgpu::device {
 namespace {
@@ -90,7 +91,7 @@ std::optional<int> Device::attribute(CUdevice_attribute attribute) const {
         case CU_DEVICE_ATTRIBUTE_SURFACE_ALIGNMENT:
             return static_cast<int>(kSmallAlignment);
         case CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT:
-            return 32;
+            return static_cast<int>(kTexturePitchAlignment);
         case CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING:
             return 1;
         case CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY:
@@ -103,8 +104,8 @@ std::optional<int> Device::attribute(CUdevice_attribute attribute) const {
             return 1;
         case CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY:
             return 1;
-        // The memory could be shared at any time, but programs take it for a promise of
-        // cuMemPrefetchAsync and cuMemAdvise, which are not there.
+        // The memory can be shared at any time, but programs take it for a promise that
+        // cuMemPrefetchAsync and cuMemAdvise do something.
         case CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS:
             return 0;
         case CU_DEVICE_ATTRIBUTE_DIRECT_MANAGED_MEM_ACCESS_FROM_HOST:
@@ -142,12 +143,15 @@ std::optional<int> Device::attribute(CUdevice_attribute attribute) const {
             return 1;
         case CU_DEVICE_ATTRIBUTE_MEM_SYNC_DOMAIN_COUNT:
             return 1;
+        case CU_DEVICE_ATTRIBUTE_CAN_TEX2D_GATHER:
+            return 1;
 
         default:
             break;
     }
-    // Everything else that cuda.h names is a feature, or the size of one, that is not there:
-    // textures, IPC, clusters, compression, interop.
+    if (const auto limit = texture_limit(attribute)) return static_cast<int>(*limit);
+    // Everything else that cuda.h names is a feature, or the size of one, that is not there: IPC,
+    // clusters, compression, interop.
     if (attribute > 0 && attribute < CU_DEVICE_ATTRIBUTE_MAX) return 0;
     return std::nullopt;
 }

@@ -167,6 +167,7 @@ void Driver::end_context(const ContextRef& context) {
     events.remove_if(belongs);
     functions.remove_if(belongs);
     modules.remove_if(belongs);
+    images_.remove_context(handle);
     arrays.remove_if(belongs);
     mipmapped_arrays.remove_if(belongs);
     memory_.remove_context(handle);

@@ -12,6 +12,7 @@
 #include "softgpu/device/device.h"
 #include "softgpu/device/event.h"
 #include "softgpu/device/handle_table.h"
+#include "softgpu/device/image_object.h"
 #include "softgpu/device/library.h"
 #include "softgpu/device/memory.h"
 #include "softgpu/device/memory_pools.h"
@@ -50,6 +51,7 @@ public:
     [[nodiscard]] Captures& captures() const;
     [[nodiscard]] VirtualMemory& virtual_memory() { return virtual_memory_; }
     [[nodiscard]] MemoryPools& pools() { return pools_; }
+    [[nodiscard]] ImageObjects& images() { return images_; }
     /// Starts its threads at the first call.
     exec::Executor& executor();
 
@@ -129,6 +131,7 @@ private:
     std::vector<std::unique_ptr<Device>> devices_;
     VirtualMemory virtual_memory_{memory_};
     MemoryPools pools_{memory_};
+    ImageObjects images_{memory_.map().images()};
     std::vector<std::unique_ptr<Primary>> primaries_;
     std::once_flag executor_once_;
     std::unique_ptr<exec::Executor> executor_;

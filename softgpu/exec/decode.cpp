@@ -172,6 +172,16 @@ void Decoder::decode_one(const Instruction& instruction) {
         case Opcode::kBar:
         case Opcode::kBarrier:
             return decode_barrier(instruction);
+        case Opcode::kTex:
+        case Opcode::kTld4:
+            return decode_texture(instruction);
+        case Opcode::kSuld:
+        case Opcode::kSust:
+        case Opcode::kSured:
+            return decode_surface(instruction);
+        case Opcode::kTxq:
+        case Opcode::kSuq:
+            return decode_image_query(instruction);
         case Opcode::kMembar:
         case Opcode::kFence:
         case Opcode::kPrefetch:

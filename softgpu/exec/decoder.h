@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,21 @@ private:
     bool decode_video(const ptx::Instruction& instruction);
     /// False when it is none of the scalar ones.
     bool decode_scalar_video(const ptx::Instruction& instruction);
+
+    // --- decode_texture.cpp: textures and surfaces ---
+
+    void decode_texture(const ptx::Instruction& instruction);
+    void decode_surface(const ptx::Instruction& instruction);
+    void decode_image_query(const ptx::Instruction& instruction);
+    /// The slot of a number or index of 32 bits.
+    Slot image_operand(const ptx::Operand& operand, bool is_float);
+    void image_vector(const ptx::Operand& operand, bool is_float, std::span<Slot> slots);
+    Slot image_handle(const ptx::Operand& operand);
+    /// The handle and coordinates of `[image, {…}]`.
+    void image_place(const ptx::Operand& tuple, ImageForm& form);
+    void image_elements(const ptx::Operand& operand, unsigned count, unsigned bits,
+                        ImageForm& form);
+    void emit_image(const ImageForm& form, Handler handler);
 
     // --- decode_calls.cpp: branches, calls and barriers ---
 

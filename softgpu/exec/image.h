@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "softgpu/exec/image_form.h"
 #include "softgpu/exec/matrix.h"
 #include "softgpu/exec/program.h"
 #include "softgpu/exec/video.h"
@@ -76,6 +77,7 @@ struct FunctionCode {
     std::deque<Multiplication> multiplications;
     std::deque<FragmentAccess> fragment_accesses;
     std::deque<ScalarVideoForm> video_forms;
+    std::deque<ImageForm> image_forms;
     bool calls_indirectly = false;
     bool allocates = false;  // on its stack, at run time
 };

@@ -7,6 +7,8 @@
 #include <mutex>
 #include <vector>
 
+#include "softgpu/exec/bound_image.h"
+
 namespace cubar::softgpu::exec {
 
 /// The global addresses that a kernel may touch: device allocations, registered and pinned host
@@ -34,12 +36,17 @@ public:
     /// Changes with each add and remove; a reader with an older number takes a new snapshot.
     [[nodiscard]] uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
+    /// Textures and surfaces that kernels reach by handles.
+    [[nodiscard]] ImageTable& images() { return images_; }
+    [[nodiscard]] const ImageTable& images() const { return images_; }
+
     /// The range of the newest snapshot that holds all of [address, address + size), or null range.
     [[nodiscard]] Range find(uint64_t address, uint64_t size) const;
 
 private:
     mutable std::mutex mutex_;
     Snapshot ranges_;
+    ImageTable images_;
     // Released by add and remove, acquired by version().
     std::atomic<uint64_t> version_{1};
 };

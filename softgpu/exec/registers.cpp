@@ -93,7 +93,9 @@ void visit_overwritten(const Instruction& instruction, Visit visit) {
                         [&](uint32_t index) { sources.push_back(index); });
     }
     for (size_t at = 0; at < std::min(destinations, instruction.operands.size()); ++at) {
-        if (instruction.operands[at].kind == OperandKind::kAddress) continue;
+        const OperandKind kind = instruction.operands[at].kind;
+        // What sust stores to has coordinates, and they are read.
+        if (kind == OperandKind::kAddress || kind == OperandKind::kTuple) continue;
         visit_registers(instruction.operands[at], [&](uint32_t index) {
             if (std::find(sources.begin(), sources.end(), index) == sources.end()) visit(index);
         });

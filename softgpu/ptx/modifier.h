@@ -98,7 +98,7 @@ namespace cubar::softgpu::ptx {
     X(kDim1d, "1d") X(kDim2d, "2d") X(kDim3d, "3d") X(kDim4d, "4d") X(kDim5d, "5d")               \
     X(kA1d, "a1d") X(kA2d, "a2d") X(kCube, "cube") X(kAcube, "acube") X(kDim2dms, "2dms")         \
     X(kA2dms, "a2dms") X(kBase, "base") X(kLevel, "level") X(kGrad, "grad") X(kTrap, "trap")      \
-    X(kZero, "zero") X(kP, "p")                                                                   \
+    X(kZero, "zero") X(kP, "p") X(kG, "g")                                                        \
     X(kWidth, "width") X(kHeight, "height") X(kDepth, "depth")                                    \
     X(kChannelDataType, "channel_data_type") X(kChannelOrder, "channel_order")                    \
     X(kNormalizedCoords, "normalized_coords")                                                     \

@@ -54,10 +54,10 @@ def cublas_of(kind, build):
     is too large to be carried along, and comes from the machine's toolkit or a Python package."""
     if kind == "soft":
         return build / "test" / "cublas"
+    places = [Path(word) for word in os.environ.get("LD_LIBRARY_PATH", "").split(":") if word]
     toolkits = [option(build, "cuda"), os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"),
                 "/usr/local/cuda"]
-    places = [Path(toolkit, "lib64") for toolkit in toolkits if toolkit]
-    places += [Path(word) for word in os.environ.get("LD_LIBRARY_PATH", "").split(":") if word]
+    places += [Path(toolkit, "lib64") for toolkit in toolkits if toolkit]
     if shutil.which("ldconfig"):
         cache = subprocess.run(["ldconfig", "-p"], check=False, capture_output=True, text=True).stdout
         places += [Path(path).parent for path in re.findall(r"libcublas\.so\.13 .*=> (\S+)", cache)]
@@ -65,6 +65,38 @@ def cublas_of(kind, build):
     for place in packages.submodule_search_locations if packages else []:
         places += [Path(place, "cu13", "lib"), Path(place, "cublas", "lib")]
     return next((place for place in places if (place / "libcublas.so.13").exists()), None)
+
+
+# What the prebuilt llama.cpp has machine code for. For other GPUs it has PTX of ISA 9.1.
+LLAMA_CAPABILITIES = ((8, 6), (8, 9), (12, 0), (12, 1))
+LLAMA_DRIVER = 13010
+
+
+def spelled(version):
+    """"13.0" of 13000."""
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+def llama_refusal(version, capability):
+    """Why that driver cannot load the prebuilt llama.cpp's kernels for that GPU, or nothing."""
+    if version >= LLAMA_DRIVER or capability in LLAMA_CAPABILITIES:
+        return ""
+    return f"its PTX is of ISA 9.1, which takes a driver of CUDA 13.1; this one is of {spelled(version)}"
+
+
+def driver_facts(path):
+    """The driver's CUDA version, and the first device's compute capability."""
+    driver, number = ctypes.CDLL(str(path)), ctypes.c_int()
+
+    def asked(call, *arguments):
+        if (code := getattr(driver, call)(ctypes.byref(number), *arguments)) != 0:
+            raise NoGpu(f"{call} of {path} gives error {code}")
+        return number.value
+
+    if (code := driver.cuInit(0)) != 0:
+        raise NoGpu(f"cuInit of {path} gives error {code}")
+    major, minor = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+    return asked("cuDriverGetVersion"), tuple(asked("cuDeviceGetAttribute", a, 0) for a in (major, minor))
 
 
 def remoted_programs(build):
@@ -80,6 +112,7 @@ class Machine:
     def __init__(self, kind, build):
         self.kind, self.build = kind, build
         self.driver = driver_of(kind, build)
+        self.version, self.capability = driver_facts(self.driver)
         carried = build / "lib"  # in a bundle, which brings the toolkit's libraries along
         self.cuda_libraries = carried if carried.is_dir() else Path(option(build, "cuda"), "lib64")
         self.cublas = cublas_of(kind, build)
@@ -152,8 +185,29 @@ def decoding(machine, only):
                          machine.build / "bench" / "decode" / "cubar-decode", "--wrapper", wrapper, *words)
 
 
+def llama(machine, _only):
+    """The prebuilt llama.cpp chooses its CPU backend's tokens, natively and through cubar. Its models are
+    small: this is no measure."""
+    runner = ROOT / "test" / "llama" / "run.py"
+    reason = ""
+    if not runner.exists():
+        reason = "a bundle does not bring the prebuilt llama.cpp"
+    elif not (ROOT / "build" / "llama" / "installed").exists():
+        reason = "the prebuilt llama.cpp is not there: scripts/llama.py installs it"
+    elif machine.kind == "nvidia":
+        reason = llama_refusal(machine.version, machine.capability)
+    if reason:
+        print(f"1..1\nok 1 - llama # SKIP {reason}")
+        return Count(skipped=1)
+    command = [sys.executable, runner, "--suite", "quick", "--cuda-libraries", machine.cuda_libraries]
+    wrapper = " ".join(str(word) for word in machine.through_cubar)
+    # Natively nothing on a GPU tells of graph launches, which that case counts.
+    return (machine.cases(*command, "--eager", "--library", machine.driver.parent) +
+            machine.cases(*command, "--wrapper", wrapper))
+
+
 SECTIONS = {"conformance": conformance, "instructions": instructions, "probes": probes, "costs": costs,
-            "decoding": decoding}
+            "decoding": decoding, "llama": llama}
 
 
 def main():
@@ -168,6 +222,8 @@ def main():
     except NoGpu as error:
         print(f"./dev gpu: {error}", file=sys.stderr)
         return 2
+    print(f"{machine.driver}: CUDA {spelled(machine.version)}, compute capability "
+          f"{'.'.join(map(str, machine.capability))}")
     total = Count()
     for name in arguments.section or SECTIONS:
         print(f"=== {name}", flush=True)

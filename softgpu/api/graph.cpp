@@ -6,6 +6,7 @@
 #include <cuda.h>
 
 #include "softgpu/api/graph_handle.h"
+#include "softgpu/device/graph_work.h"
 
 using namespace cubar::softgpu;
 using api::graph_entry;
@@ -36,7 +37,9 @@ CUBAR_EXPORT CUresult CUDAAPI cuGraphDestroy(CUgraph handle) {
 CUBAR_EXPORT CUresult CUDAAPI cuGraphClone(CUgraph* clone, CUgraph original) {
     return graph_entry(__func__, [&](Graphs& graphs) {
         require_value(clone != nullptr, "a null pointer");
-        *clone = graphs.publish(graph_of(graphs, original)->clone(Graph::Owner::kCaller));
+        const GraphRef graph = graph_of(graphs, original);
+        require_value(!device::owns_memory(*graph), "a graph that owns memory cannot be cloned");
+        *clone = graphs.publish(graph->clone(Graph::Owner::kCaller));
     });
 }
 
@@ -54,6 +57,8 @@ CUBAR_EXPORT CUresult CUDAAPI cuGraphDestroyNode(CUgraphNode handle) {
     return graph_entry(__func__, [&](Graphs& graphs) {
         const NodeRef node = node_of(graphs, handle);
         require_value(!node->graph().capturing, "the graph is being captured");
+        require_value(!device::owns_memory(node->graph()),
+                      "a graph that owns memory keeps its nodes");
         graphs.withdraw(*node);
         node->graph().remove(*node);
     });

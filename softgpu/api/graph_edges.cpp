@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "softgpu/api/graph_handle.h"
+#include "softgpu/device/graph_work.h"
 
 using namespace cubar::softgpu;
 using api::graph_entry;
@@ -89,6 +90,8 @@ CUresult change(const char* function, bool add, CUgraph handle, const CUgraphNod
                 const CUgraphNode* to, const CUgraphEdgeData* data, size_t count) {
     return graph_entry(function, [&](Graphs& graphs) {
         const auto graph = graph_of(graphs, handle);
+        require_value(add || !device::owns_memory(*graph),
+                      "a graph that owns memory keeps its edges");
         const std::vector<Dependency> tails = api::dependencies_of(graphs, from, data, count);
         const std::vector<Dependency> heads = api::dependencies_of(graphs, to, nullptr, count);
         const auto apply = [&](std::size_t i, bool adding) {

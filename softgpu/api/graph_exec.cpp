@@ -8,6 +8,7 @@
 #include "softgpu/api/graph_handle.h"
 #include "softgpu/api/stream_handle.h"
 #include "softgpu/device/graph_update.h"
+#include "softgpu/device/graph_work.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -37,7 +38,11 @@ CUgraphExec instantiate(Graphs& graphs, CUgraph handle, cuuint64_t flags, device
     require_value((flags & ~kFlags) == 0, "unknown flags");
     require_value(!graph->capturing && graph->owner != Graph::Owner::kMoved,
                   "the graph is being captured, or belongs to a node");
+    const bool owns_memory = device::owns_memory(*graph);
+    require_value(!owns_memory || graph->instance.expired(),
+                  "a graph that owns memory has one executable graph at a time");
     const auto exec = std::make_shared<GraphExec>(*graph, flags, culprit);
+    if (owns_memory) graph->instance = exec;
     exec->handle = graphs.execs.insert(exec);
     return exec->handle;
 }

@@ -352,6 +352,42 @@ cuGraphBatchMemOpNodeSetParams(CUgraphNode node, const CUDA_BATCH_MEM_OP_NODE_PA
                [&](Driver& driver, const Work*) { return api::values_work(driver, parameters); });
 }
 
+CUBAR_EXPORT CUresult CUDAAPI cuGraphAddMemAllocNode(CUgraphNode* node, CUgraph graph,
+                                                     const CUgraphNode* dependencies, size_t count,
+                                                     CUDA_MEM_ALLOC_NODE_PARAMS* parameters) {
+    WorkRef made;
+    const CUresult result =
+        add(__func__, {node, graph, dependencies, nullptr, count},
+            [&](Driver& driver) { return made = api::allocation_work(driver, parameters); });
+    if (result == CUDA_SUCCESS) parameters->dptr = (*device::allocated_by(*made))->base();
+    return result;
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuGraphMemAllocNodeGetParams(CUgraphNode node,
+                                                           CUDA_MEM_ALLOC_NODE_PARAMS* parameters) {
+    return get<device::AllocationWork>(
+        __func__, node, CU_GRAPH_NODE_TYPE_MEM_ALLOC, parameters,
+        [&](Graphs&, device::Node&, const device::AllocationWork& work) {
+            const auto& access = work.access();
+            *parameters = {work.properties(), access.empty() ? nullptr : access.data(),
+                           access.size(), work.block()->size(), work.block()->base()};
+        });
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuGraphAddMemFreeNode(CUgraphNode* node, CUgraph graph,
+                                                    const CUgraphNode* dependencies, size_t count,
+                                                    CUdeviceptr address) {
+    return add(__func__, {node, graph, dependencies, nullptr, count},
+               [&](Driver& driver) { return api::free_work(driver, address); });
+}
+
+CUBAR_EXPORT CUresult CUDAAPI cuGraphMemFreeNodeGetParams(CUgraphNode node, CUdeviceptr* address) {
+    return get<device::FreeWork>(__func__, node, CU_GRAPH_NODE_TYPE_MEM_FREE, address,
+                                 [&](Graphs&, device::Node&, const device::FreeWork& work) {
+                                     *address = work.block()->base();
+                                 });
+}
+
 CUBAR_EXPORT CUresult CUDAAPI cuGraphAddNode(CUgraphNode* node, CUgraph graph,
                                              const CUgraphNode* dependencies, size_t count,
                                              CUgraphNodeParams* parameters) {
@@ -362,8 +398,14 @@ CUBAR_EXPORT CUresult CUDAAPI cuGraphAddNode_v2(CUgraphNode* node, CUgraph graph
                                                 const CUgraphNode* dependencies,
                                                 const CUgraphEdgeData* edges, size_t count,
                                                 CUgraphNodeParams* parameters) {
-    return add(__func__, {node, graph, dependencies, edges, count},
-               [&](Driver& driver) { return api::work_of(driver, parameters, nullptr); });
+    WorkRef made;
+    const CUresult result =
+        add(__func__, {node, graph, dependencies, edges, count},
+            [&](Driver& driver) { return made = api::work_of(driver, parameters, nullptr); });
+    if (result == CUDA_SUCCESS)
+        if (const auto* block = device::allocated_by(*made))
+            parameters->alloc.dptr = (*block)->base();
+    return result;
 }
 
 CUBAR_EXPORT CUresult CUDAAPI cuGraphNodeSetParams(CUgraphNode node,

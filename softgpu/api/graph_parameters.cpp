@@ -8,6 +8,7 @@
 #include "softgpu/api/copy_descriptor.h"
 #include "softgpu/api/function_handle.h"
 #include "softgpu/api/graph_handle.h"
+#include "softgpu/api/memory_location.h"
 #include "softgpu/api/value_operation.h"
 #include "softgpu/device/copy.h"
 #include "softgpu/device/fill.h"
@@ -113,6 +114,7 @@ WorkRef child_work(Driver& driver, CUgraph child) {
     const device::GraphRef graph = graph_of(driver.graphs(), child);
     require_value(graph->owner != device::Graph::Owner::kMoved && !graph->capturing,
                   "the graph belongs to a node, or is being captured");
+    require_value(!device::owns_memory(*graph), "a graph that owns memory can only be moved");
     return std::make_shared<device::ChildWork>(graph->clone(device::Graph::Owner::kNode));
 }
 
@@ -127,6 +129,31 @@ WorkRef values_work(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS* paramet
     node_context(driver, parameters->ctx);
     return std::make_shared<device::ValuesWork>(
         driver.memory(), value_operations(parameters->paramArray, parameters->count));
+}
+
+WorkRef allocation_work(Driver& driver, const CUDA_MEM_ALLOC_NODE_PARAMS* parameters) {
+    require_value(parameters != nullptr && parameters->bytesize != 0, "nothing to allocate");
+    const CUmemPoolProps& properties = parameters->poolProps;
+    require_plain(properties.allocType, properties.handleTypes);
+    device::Device& device = device_at(driver, properties.location);
+    require_value(parameters->accessDescCount == 0 || parameters->accessDescs != nullptr,
+                  "a null pointer");
+    std::vector<CUmemAccessDesc> access;
+    for (std::size_t i = 0; i < parameters->accessDescCount; ++i) {
+        access.push_back(parameters->accessDescs[i]);
+        require(&device_at(driver, access.back().location) == &device, CUDA_ERROR_INVALID_DEVICE,
+                "one device reaches no other's memory");
+        require_value(access.back().flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE,
+                      "a device always reaches its own memory");
+    }
+    return std::make_shared<device::AllocationWork>(
+        driver.graph_memory().reserve(device, parameters->bytesize), properties, std::move(access));
+}
+
+WorkRef free_work(Driver& driver, CUdeviceptr address) {
+    device::GraphBlockRef block = driver.graph_memory().find(address);
+    require_value(block != nullptr, "not allocated by a node of a graph");
+    return std::make_shared<device::FreeWork>(std::move(block));
 }
 
 WorkRef work_of(Driver& driver, const CUgraphNodeParams* parameters, const device::Work* before) {
@@ -177,9 +204,17 @@ WorkRef work_of(Driver& driver, const CUgraphNodeParams* parameters, const devic
         case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
         case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
             throw Error(CUDA_ERROR_NOT_SUPPORTED, "there are no external semaphores");
-        case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
+        case CU_GRAPH_NODE_TYPE_MEM_ALLOC: {
+            require(before == nullptr, CUDA_ERROR_NOT_SUPPORTED, "memory nodes do not change");
+            const CUDA_MEM_ALLOC_NODE_PARAMS_v2& allocation = parameters->alloc;
+            const CUDA_MEM_ALLOC_NODE_PARAMS same{allocation.poolProps, allocation.accessDescs,
+                                                  allocation.accessDescCount, allocation.bytesize,
+                                                  allocation.dptr};
+            return allocation_work(driver, &same);
+        }
         case CU_GRAPH_NODE_TYPE_MEM_FREE:
-            throw Error(CUDA_ERROR_NOT_SUPPORTED, "graphs do not allocate memory");
+            require(before == nullptr, CUDA_ERROR_NOT_SUPPORTED, "memory nodes do not change");
+            return free_work(driver, parameters->free.dptr);
         case CU_GRAPH_NODE_TYPE_CONDITIONAL:
             throw Error(CUDA_ERROR_NOT_SUPPORTED, "kernels cannot set conditions of graphs");
         default:

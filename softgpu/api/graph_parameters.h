@@ -21,6 +21,8 @@ device::WorkRef host_work(const CUDA_HOST_NODE_PARAMS* parameters);
 device::WorkRef child_work(Driver& driver, CUgraph child);
 device::WorkRef event_work(Driver& driver, CUgraphNodeType type, CUevent event);
 device::WorkRef values_work(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS* parameters);
+device::WorkRef allocation_work(Driver& driver, const CUDA_MEM_ALLOC_NODE_PARAMS* parameters);
+device::WorkRef free_work(Driver& driver, CUdeviceptr address);
 /// Of any type that this device executes; for others CUDA_ERROR_NOT_SUPPORTED.
 device::WorkRef work_of(Driver& driver, const CUgraphNodeParams* parameters,
                         const device::Work* before);

@@ -23,7 +23,7 @@ constexpr std::size_t kPitchUnit = 512;
 
 bool is_freed_by_mem_free(const Allocation& allocation) {
     return allocation.kind == MemoryKind::kDevice || allocation.kind == MemoryKind::kManaged ||
-           allocation.kind == MemoryKind::kPooled;
+           allocation.kind == MemoryKind::kPooled || allocation.kind == MemoryKind::kGraph;
 }
 
 CUdeviceptr allocate(Driver& driver, const ContextRef& context, std::size_t size, MemoryKind kind,
@@ -91,6 +91,13 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemFree_v2(CUdeviceptr address) {
         require_value(allocation != nullptr && allocation->base == address &&
                           is_freed_by_mem_free(*allocation),
                       "not the start of an allocation");
+        if (allocation->kind == MemoryKind::kGraph) {
+            const device::GraphBlockRef block = driver.graph_memory().find(address);
+            require_value(block != nullptr, "freed already");
+            driver.settle_all();
+            driver.graph_memory().free_now(block);
+            return;
+        }
         if (device::MemoryPool* pool = device::pool_of(*allocation)) {
             driver.settle_all();
             pool->free_now(address);

@@ -7,9 +7,11 @@
 #include <span>
 
 #include "softgpu/api/entry.h"
+#include "softgpu/api/graph_parameters.h"
 #include "softgpu/api/memory_location.h"
 #include "softgpu/api/stream_handle.h"
 #include "softgpu/device/capture.h"
+#include "softgpu/device/graph_work.h"
 
 using namespace cubar::softgpu;
 using api::entry;
@@ -22,10 +24,25 @@ using device::PoolRef;
 
 namespace {
 
+/// In a capture the graph owns the memory, and of the pool only the properties count.
+bool captured_allocation(Driver& driver, CUdeviceptr* address, std::size_t size, Device& device,
+                         const api::StreamPlace& place) {
+    return driver.captures().take(place.stream, [&] {
+        CUDA_MEM_ALLOC_NODE_PARAMS parameters{};
+        parameters.poolProps.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+        parameters.poolProps.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+        parameters.poolProps.location.id = device.ordinal();
+        parameters.bytesize = size;
+        device::WorkRef work = api::allocation_work(driver, &parameters);
+        *address = (*device::allocated_by(*work))->base();
+        return work;
+    });
+}
+
 void allocate(Driver& driver, CUdeviceptr* address, std::size_t size, const PoolRef& pool,
               const api::StreamPlace& place) {
     require_value(address != nullptr && size != 0, "nowhere, or nothing, to allocate");
-    driver.captures().forbid_capture(place.stream);
+    if (captured_allocation(driver, address, size, pool->device(), place)) return;
     auto made = pool->allocate(size, place.order(), place.stream);
     if (!made) {
         driver.pools().reclaim();
@@ -76,12 +93,18 @@ CUBAR_EXPORT CUresult CUDAAPI cuMemAllocFromPoolAsync(CUdeviceptr* address, size
 CUBAR_EXPORT CUresult CUDAAPI cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
     return entry(__func__, [&](Driver& driver) {
         const api::StreamPlace place = api::stream_of(driver, stream);
+        // What a capture frees is a graph's.
+        const auto captured = [&] { return api::free_work(driver, address); };
+        if (driver.captures().take(place.stream, captured)) return;
         const AllocationRef allocation = driver.memory().find(address);
         require_value(allocation != nullptr && allocation->base == address,
                       "not the start of an allocation");
+        if (const device::GraphBlockRef block = driver.graph_memory().find(address)) {
+            driver.graph_memory().free(block, place.order(), place.stream);
+            return;
+        }
         device::MemoryPool* pool = device::pool_of(*allocation);
         require_value(pool != nullptr, "not allocated in a stream's order");
-        driver.captures().forbid_capture(place.stream);
         pool->free(address, place.order(), place.stream);
     });
 }

@@ -93,6 +93,12 @@ Place check(const Memory& memory, const CopySide& side, Claim claim, const CopyE
     return allocation->on_host() ? Place::kPinned : Place::kDevice;
 }
 
+bool is_of_graph(const Memory& memory, const CopySide& side) {
+    if (side.array != nullptr) return false;
+    const AllocationRef allocation = memory.find(side.base);
+    return allocation != nullptr && allocation->kind == MemoryKind::kGraph;
+}
+
 }  // namespace
 
 CopySide CopySide::in(std::shared_ptr<const Array> array, std::size_t x, std::size_t y,
@@ -110,7 +116,8 @@ Copy::Copy(const Memory& memory, CopySide destination, Claim destination_claim, 
       source_(std::move(source)),
       extent_(extent),
       to_(extent.empty() ? Place::kDevice : check(memory, destination_, destination_claim, extent)),
-      from_(extent.empty() ? Place::kDevice : check(memory, source_, source_claim, extent)) {}
+      from_(extent.empty() ? Place::kDevice : check(memory, source_, source_claim, extent)),
+      of_graph_(is_of_graph(memory, destination_) || is_of_graph(memory, source_)) {}
 
 void Copy::perform() const {
     if (!extent_.empty()) move(destination_, source_, extent_);
@@ -131,6 +138,13 @@ void Copy::perform_now(Stream& stream) const {
                may_touch(stream, side.base, span_of(side, extent_));
     };
     if (good(destination_, to_) && good(source_, from_)) perform();
+}
+
+void Copy::take_turn(Stream& stream) const {
+    if (of_graph_)
+        perform_now(stream);
+    else
+        perform();
 }
 
 CUDA_MEMCPY3D Copy::description() const {
@@ -190,7 +204,8 @@ void Copy::run(Context& context, const StreamRef& stream) const {
         run_async(context, stream);
         return;
     }
-    context.streams().execute(stream, make_task([copy = *this] { copy.perform(); }));
+    context.streams().execute(stream,
+                              make_task([copy = *this](Stream& own) { copy.take_turn(own); }));
     context.flush_prints();
     context.require_healthy();
 }
@@ -200,18 +215,21 @@ void Copy::run_async(Context& context, const StreamRef& stream) const {
         return;
     if (to_ == Place::kPageable ||
         (from_ == Place::kPageable && extent_.bytes() > kLargestStaged)) {
-        context.streams().execute(stream, make_task([copy = *this] { copy.perform(); }));
+        context.streams().execute(stream,
+                                  make_task([copy = *this](Stream& own) { copy.take_turn(own); }));
     } else if (from_ == Place::kPageable) {
         context.streams().submit(
-            stream, make_task([copy = *this, bytes = gather()]() mutable {
+            stream, make_task([copy = *this, bytes = gather()](Stream& own) mutable {
                 copy.source_ = {reinterpret_cast<Address>(bytes.data()), copy.extent_.width,
                                 copy.extent_.width * copy.extent_.height, nullptr};
-                copy.perform();
+                copy.take_turn(own);
             }));
     } else if (extent_.bytes() <= kBrief && !Driver::get().settings().strict) {
-        context.streams().submit_brief(stream, [copy = *this] { copy.perform(); });
+        context.streams().submit_brief(stream,
+                                       [copy = *this](Stream& own) { copy.take_turn(own); });
     } else {
-        context.streams().submit(stream, make_task([copy = *this] { copy.perform(); }));
+        context.streams().submit(stream,
+                                 make_task([copy = *this](Stream& own) { copy.take_turn(own); }));
     }
 }
 

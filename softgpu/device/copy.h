@@ -73,12 +73,15 @@ public:
 private:
     /// The source, row behind row.
     [[nodiscard]] std::vector<std::byte> gather() const;
+    /// Its turn in a stream.
+    void take_turn(Stream& stream) const;
 
     CopySide destination_;
     CopySide source_;
     CopyExtent extent_;
     Place to_;
     Place from_;
+    bool of_graph_;  ///< memory of a graph: whether it is allocated now, its turn shows
 };
 
 /// A copy that lies at rest in a graph: host memory is read and written when it runs.

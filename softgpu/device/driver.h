@@ -11,6 +11,7 @@
 #include "softgpu/device/context.h"
 #include "softgpu/device/device.h"
 #include "softgpu/device/event.h"
+#include "softgpu/device/graph_memory.h"
 #include "softgpu/device/handle_table.h"
 #include "softgpu/device/image_object.h"
 #include "softgpu/device/library.h"
@@ -51,6 +52,7 @@ public:
     [[nodiscard]] Captures& captures() const;
     [[nodiscard]] VirtualMemory& virtual_memory() { return virtual_memory_; }
     [[nodiscard]] MemoryPools& pools() { return pools_; }
+    [[nodiscard]] GraphMemory& graph_memory() { return graph_memory_; }
     [[nodiscard]] ImageObjects& images() { return images_; }
     /// Starts its threads at the first call.
     exec::Executor& executor();
@@ -131,6 +133,7 @@ private:
     std::vector<std::unique_ptr<Device>> devices_;
     VirtualMemory virtual_memory_{memory_};
     MemoryPools pools_{memory_};
+    GraphMemory graph_memory_{memory_};
     ImageObjects images_{memory_.map().images()};
     std::vector<std::unique_ptr<Primary>> primaries_;
     std::once_flag executor_once_;

@@ -37,6 +37,27 @@ void check_edge(const Dependency& from, const Work& to) {
         "such edges lead from kernel to kernel");
 }
 
+/// The rules of nodes that allocate or free memory; notes where it is freed.
+void take_memory_node(const Graph& graph, const Work& work) {
+    const GraphBlockRef* freed = freed_by(work);
+    if (freed == nullptr && allocated_by(work) == nullptr) return;
+    require_value(graph.owner == Graph::Owner::kCaller, "the graph belongs to a node");
+    if (freed == nullptr) return;
+    bool own = false;
+    for (const NodeRef& node : graph.nodes()) {
+        const GraphBlockRef* allocated = allocated_by(*node->work());
+        const GraphBlockRef* other = freed_by(*node->work());
+        own |= allocated != nullptr && *allocated == *freed;
+        require_value(other == nullptr || *other != *freed, "the graph frees it already");
+    }
+    using FreedIn = GraphBlock::FreedIn;
+    const FreedIn where = own ? FreedIn::kOwnGraph : FreedIn::kOtherGraphs;
+    FreedIn& known = (*freed)->freed_in;
+    require_value(known == FreedIn::kNowhere || known == where,
+                  "it is freed by its own graph or by others, not by both");
+    known = where;
+}
+
 bool depends_on(const std::vector<Dependency>& dependencies, const Node& node) {
     return std::any_of(dependencies.begin(), dependencies.end(),
                        [&](const Dependency& each) { return each.node == &node; });
@@ -46,6 +67,26 @@ bool depends_on(const std::vector<Dependency>& dependencies, const Node& node) {
 
 const ChildWork* child_of(const Work& work) {
     return work.type() == CU_GRAPH_NODE_TYPE_GRAPH ? static_cast<const ChildWork*>(&work) : nullptr;
+}
+
+const GraphBlockRef* allocated_by(const Work& work) {
+    return work.type() == CU_GRAPH_NODE_TYPE_MEM_ALLOC
+               ? &static_cast<const AllocationWork&>(work).block()
+               : nullptr;
+}
+
+const GraphBlockRef* freed_by(const Work& work) {
+    return work.type() == CU_GRAPH_NODE_TYPE_MEM_FREE ? &static_cast<const FreeWork&>(work).block()
+                                                      : nullptr;
+}
+
+bool owns_memory(const Graph& graph) {
+    return std::any_of(graph.nodes().begin(), graph.nodes().end(), [](const NodeRef& node) {
+        const Work& work = *node->work();
+        const ChildWork* child = child_of(work);
+        return allocated_by(work) != nullptr || freed_by(work) != nullptr ||
+               (child != nullptr && owns_memory(*child->graph()));
+    });
 }
 
 bool Dependency::plain() const {
@@ -79,6 +120,7 @@ NodeRef Graph::add(WorkRef work, std::span<const Dependency> dependencies) {
         for (std::size_t j = 0; j < i; ++j)
             require_value(dependencies[i].node != dependencies[j].node, "a dependency given twice");
     }
+    take_memory_node(*this, *work);
     auto node = std::make_shared<Node>(*this, std::move(work), 0);
     node->dependencies_.assign(dependencies.begin(), dependencies.end());
     nodes_.push_back(node);

@@ -109,6 +109,7 @@ public:
     bool capturing = false;    ///< a capture goes into it: nothing may be taken out, or be launched
     CUgraph handle = nullptr;  ///< null until it is asked for
     UserObjectReferences user_objects;
+    std::weak_ptr<const void> instance;  ///< of a graph that owns memory: the executable graph
 
 private:
     std::vector<NodeRef> nodes_;

@@ -73,21 +73,44 @@ Node* in_a_cycle(const Graph& graph) {
     return nullptr;
 }
 
+/// The first node that frees memory of its own graph and does not follow the allocation.
+Node* frees_too_early(const Graph& graph) {
+    for (const NodeRef& node : graph.nodes()) {
+        if (const ChildWork* child = child_of(*node->work()))
+            if (frees_too_early(*child->graph()) != nullptr) return node.get();
+        const GraphBlockRef* freed = freed_by(*node->work());
+        if (freed == nullptr) continue;
+        for (const NodeRef& other : graph.nodes()) {
+            const GraphBlockRef* allocated = allocated_by(*other->work());
+            if (allocated != nullptr && *allocated == *freed &&
+                !Graph::reaches(node->dependencies(), *other))
+                return node.get();
+        }
+    }
+    return nullptr;
+}
+
 }  // namespace
 
 struct GraphExec::Plan {
     GraphRef graph;  // holds the user objects while a launch is in flight
     std::vector<Step> steps;
     std::vector<ContextRef> contexts;  // of the kernels
+    std::vector<GraphMemory::Step> memory;
     bool brief = false;
 };
 
 namespace {
 
+using Blocks = std::vector<GraphBlockRef>;
+
 class StepTask final : public Task {
 public:
-    StepTask(GraphExec::PlanRef plan, const Step& step) : plan_(std::move(plan)), step_(step) {}
+    /// @param freed memory of an earlier launch that ends here
+    StepTask(GraphExec::PlanRef plan, const Step& step, Blocks freed)
+        : plan_(std::move(plan)), step_(step), freed_(std::move(freed)) {}
     void run(Stream& stream) override {
+        for (const GraphBlockRef& block : freed_) block->unmap();
         for (const WorkRef& work : step_.works) {
             // A fault of an earlier one: nothing after it happens.
             if (stream.abandoned()) return;
@@ -101,6 +124,7 @@ public:
 private:
     const GraphExec::PlanRef plan_;
     const Step& step_;
+    const Blocks freed_;
 };
 
 }  // namespace
@@ -109,6 +133,8 @@ GraphExec::GraphExec(const Graph& graph, cuuint64_t flags, Node*& culprit)
     : graph_(graph.clone(Graph::Owner::kCaller)), flags_(flags) {
     culprit = in_a_cycle(graph);
     require_value(culprit == nullptr, "the graph has a cycle");
+    culprit = frees_too_early(graph);
+    require_value(culprit == nullptr, "memory is freed before it is allocated");
     plan();
 }
 
@@ -121,12 +147,17 @@ void GraphExec::plan() {
     plan->graph = graph_;
     add_steps(*graph_, plan->steps);
     for (const Step& step : plan->steps)
-        for (const WorkRef& work : step.works)
+        for (const WorkRef& work : step.works) {
+            if (const GraphBlockRef* block = allocated_by(*work))
+                plan->memory.push_back({true, *block});
+            if (const GraphBlockRef* block = freed_by(*work))
+                plan->memory.push_back({false, *block});
             if (work->type() == CU_GRAPH_NODE_TYPE_KERNEL) {
                 const auto& context = static_cast<const PreparedLaunch&>(*work).context();
                 auto& all = plan->contexts;
                 if (std::find(all.begin(), all.end(), context) == all.end()) all.push_back(context);
             }
+        }
     plan->brief = plan->steps.size() == 1 && plan->steps.front().waits.empty() &&
                   plan->steps.front().record == nullptr &&
                   std::all_of(plan->steps.front().works.begin(), plan->steps.front().works.end(),
@@ -135,6 +166,7 @@ void GraphExec::plan() {
 }
 
 WorkRef GraphExec::as_node() const {
+    require_value(!owns_memory(*graph_), "a graph that owns memory cannot be copied into another");
     GraphRef child = graph_->clone(Graph::Owner::kNode);
     empty_disabled(*child);
     return std::make_shared<ChildWork>(std::move(child));
@@ -148,19 +180,28 @@ Point GraphExec::launch(Context& context, const StreamRef& stream, const PlanRef
     std::lock_guard lock(launch_mutex_);
     const bool alone = last_.done();
     if (plan->brief && alone)
-        return last_ = context.streams().submit_brief(
-                   stream, [plan](Stream& own) { StepTask(plan, plan->steps.front()).run(own); });
+        return last_ = context.streams().submit_brief(stream, [plan](Stream& own) {
+            StepTask(plan, plan->steps.front(), {}).run(own);
+        });
+    GraphMemory& memory = Driver::get().graph_memory();
+    const bool auto_free = (flags_ & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH) != 0;
+    GraphMemory::Prepared prepared =
+        Driver::get().with_reclaim([&] { return memory.prepare(plan->memory, auto_free); });
     std::vector<StreamSet::Turn> turns;
     std::vector<std::pair<EventRef, Event::Stamp>> records;
     for (const Step& step : plan->steps) {
         StreamSet::Turn turn;
-        if (turns.empty() && !alone) turn.after.push_back(last_);
+        if (turns.empty()) {
+            turn.after = std::move(prepared.after);
+            if (!alone) turn.after.push_back(last_);
+        }
         for (const EventRef& event : step.waits) turn.after.push_back(event->point());
         if (step.record != nullptr) {
             records.emplace_back(step.record, Event::Stamp());
             turn.task = make_task(records.back().second);
         } else {
-            turn.task = std::make_unique<StepTask>(plan, step);
+            turn.task =
+                std::make_unique<StepTask>(plan, step, std::exchange(prepared.freed_before, {}));
         }
         turns.push_back(std::move(turn));
     }
@@ -172,6 +213,7 @@ Point GraphExec::launch(Context& context, const StreamRef& stream, const PlanRef
             auto& [event, stamp] = records[next++];
             event->recorded(ends[i], std::move(stamp));
         }
+    memory.launched(plan->memory, ends.back());
     return last_ = ends.back();
 }
 

@@ -97,6 +97,14 @@ UpdateResult compare(const GraphExec& exec, const Work& old, const Work& next, C
             return parameters(same_operations(as<ValuesWork>(old), as<ValuesWork>(next)));
         case CU_GRAPH_NODE_TYPE_GRAPH:
             return pair_graphs(exec, *child_of(old)->graph(), *child_of(next)->graph(), changes);
+        case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
+        case CU_GRAPH_NODE_TYPE_MEM_FREE: {
+            // Another graph's memory has another address.
+            const bool same = allocated_by(old) != nullptr
+                                  ? *allocated_by(old) == *allocated_by(next)
+                                  : *freed_by(old) == *freed_by(next);
+            return {same ? CU_GRAPH_EXEC_UPDATE_SUCCESS : CU_GRAPH_EXEC_UPDATE_ERROR_NOT_SUPPORTED};
+        }
         default:
             return {};
     }

@@ -4,8 +4,12 @@
 
 #include <cuda.h>
 
+#include <utility>
+#include <vector>
+
 #include "softgpu/device/event.h"
 #include "softgpu/device/graph.h"
+#include "softgpu/device/graph_memory.h"
 #include "softgpu/device/work.h"
 
 namespace cubar::softgpu::device {
@@ -55,6 +59,48 @@ private:
     EventRef event_;
     CUevent handle_;
 };
+
+/// The start of an allocation's life.
+class AllocationWork final : public Work {
+public:
+    AllocationWork(GraphBlockRef what, const CUmemPoolProps& pool,
+                   std::vector<CUmemAccessDesc> descriptors)
+        : Work(CU_GRAPH_NODE_TYPE_MEM_ALLOC),
+          block_(std::move(what)),
+          properties_(pool),
+          access_(std::move(descriptors)) {}
+    void run(Stream&) const override { block_->map(); }
+
+    [[nodiscard]] const GraphBlockRef& block() const { return block_; }
+    // What the application has asked for.
+    [[nodiscard]] const CUmemPoolProps& properties() const { return properties_; }
+    [[nodiscard]] const std::vector<CUmemAccessDesc>& access() const { return access_; }
+
+private:
+    GraphBlockRef block_;
+    CUmemPoolProps properties_;
+    std::vector<CUmemAccessDesc> access_;
+};
+
+/// Its end.
+class FreeWork final : public Work {
+public:
+    explicit FreeWork(GraphBlockRef what)
+        : Work(CU_GRAPH_NODE_TYPE_MEM_FREE), block_(std::move(what)) {}
+    void run(Stream&) const override { block_->unmap(); }
+
+    [[nodiscard]] const GraphBlockRef& block() const { return block_; }
+
+private:
+    GraphBlockRef block_;
+};
+
+/// The memory that the work allocates, or null; that it frees.
+const GraphBlockRef* allocated_by(const Work& work);
+const GraphBlockRef* freed_by(const Work& work);
+/// Whether the graph or a child graph of it has such nodes: it can neither be copied nor lose nodes
+/// and edges.
+bool owns_memory(const Graph& graph);
 
 /// The work as a child graph, or null.
 const ChildWork* child_of(const Work& work);

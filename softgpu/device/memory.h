@@ -25,6 +25,7 @@ enum class MemoryKind : std::uint8_t {
     kRegistered,  ///< cuMemHostRegister: the caller's memory
     kMapped,      ///< cuMemMap: a device's memory in a reservation
     kPooled,      ///< cuMemAllocAsync
+    kGraph,       ///< a graph's allocation node
 };
 
 /// Memory that CUDA knows. Host and device see each at one and the same address.

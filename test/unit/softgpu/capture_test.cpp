@@ -237,9 +237,6 @@ TEST_CASE_METHOD(Capturing, "what waits for a captured stream is refused and bre
     breaks(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, [&] { return cuStreamSynchronize(stream); });
     breaks(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, [&] { return cuStreamQuery(stream); });
     breaks(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, [&] { return cuCtxSynchronize(); });
-    CUdeviceptr memory = 0;
-    breaks(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
-           [&] { return cuMemAllocAsync(&memory, 16, stream); });
     breaks(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, [&] {
         return cuStreamAddCallback(
             stream, [](CUstream, CUresult, void*) {}, nullptr, 0);

@@ -122,6 +122,9 @@ void print_latencies(const Latencies& seen) {
     const std::pair<const char*, double> figures[] = {
         {"launch_sync_p50_us", seen.launch_sync_p50_us},
         {"launch_sync_p99_us", seen.launch_sync_p99_us},
+        {"beyond_300_p50_us", seen.beyond_300_p50_us},
+        {"beyond_1000_p50_us", seen.beyond_1000_p50_us},
+        {"beyond_4000_p50_us", seen.beyond_4000_p50_us},
         {"read_4_bytes_p50_us", seen.read_4_bytes_p50_us},
         {"to_device_pageable_gb_s", seen.to_device_pageable_gb_s},
         {"to_device_pinned_gb_s", seen.to_device_pinned_gb_s},

@@ -127,12 +127,20 @@ double module_seconds(cudaStream_t stream) {
 
 Latencies measure_latencies(std::size_t bytes, cudaStream_t stream) {
     Latencies out{};
-    const std::vector<double> waits = repeated(2000, [&] {
-        launch_nothing(stream);
-        CUBAR_CHECK(cudaStreamSynchronize(stream));
-    });
-    out.launch_sync_p50_us = 1e6 * quantile(waits, 0.5);
-    out.launch_sync_p99_us = 1e6 * quantile(waits, 0.99);
+    const auto waits_us = [stream](int times, unsigned kernel_us) {
+        std::vector<double> taken = repeated(times, [&] {
+            hold(kernel_us * 1000ULL, stream);
+            CUBAR_CHECK(cudaStreamSynchronize(stream));
+        });
+        for (double& each : taken) each = 1e6 * each - kernel_us;
+        return taken;
+    };
+    const std::vector<double> shortest = waits_us(2000, 0);
+    out.launch_sync_p50_us = quantile(shortest, 0.5);
+    out.launch_sync_p99_us = quantile(shortest, 0.99);
+    out.beyond_300_p50_us = quantile(waits_us(100, 300), 0.5);
+    out.beyond_1000_p50_us = quantile(waits_us(100, 1000), 0.5);
+    out.beyond_4000_p50_us = quantile(waits_us(50, 4000), 0.5);
     copies(bytes, out);
     out.upload_gb_s = upload(bytes, stream);
     out.module_ms = 1e3 * module_seconds(stream);

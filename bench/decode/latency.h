@@ -11,6 +11,10 @@ namespace cubar::decode {
 struct Latencies {
     double launch_sync_p50_us;
     double launch_sync_p99_us;
+    // What a wait takes beyond the kernel that it is for, which takes so many microseconds.
+    double beyond_300_p50_us;
+    double beyond_1000_p50_us;
+    double beyond_4000_p50_us;
     double read_4_bytes_p50_us;  ///< a blocking copy of 4 bytes to the host
     double to_device_pageable_gb_s;
     double to_device_pinned_gb_s;

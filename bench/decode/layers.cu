@@ -178,7 +178,18 @@ __global__ void choose_kernel(const float* logits, int size, int* token) {
     if (thread == 0) *token = places[0];
 }
 
-__global__ void nothing_kernel() {}
+__device__ unsigned long long time_ns() {
+    unsigned long long time;
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(time));
+    return time;
+}
+
+__global__ void hold_kernel(unsigned long long nanoseconds) {
+    if (nanoseconds == 0) return;
+    const unsigned long long begin = time_ns();
+    while (time_ns() - begin < nanoseconds) {
+    }
+}
 
 }  // namespace
 
@@ -222,8 +233,8 @@ void choose(const float* logits, int size, int* token, cudaStream_t stream) {
     CUBAR_CHECK(cudaGetLastError());
 }
 
-void launch_nothing(cudaStream_t stream) {
-    nothing_kernel<<<1, 1, 0, stream>>>();
+void hold(unsigned long long nanoseconds, cudaStream_t stream) {
+    hold_kernel<<<1, 1, 0, stream>>>(nanoseconds);
     CUBAR_CHECK(cudaGetLastError());
 }
 

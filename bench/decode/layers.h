@@ -35,7 +35,7 @@ void gate(const float* gate_up, __half* out, int size, cudaStream_t stream);
 /// The index of the greatest logit; of equal ones the first.
 void choose(const float* logits, int size, int* token, cudaStream_t stream);
 
-/// Does nothing.
-void launch_nothing(cudaStream_t stream);
+/// Does nothing for so many nanoseconds; at once done with 0.
+void hold(unsigned long long nanoseconds, cudaStream_t stream);
 
 }  // namespace cubar::decode

@@ -7,9 +7,6 @@
 namespace cubar::guest {
 namespace {
 
-// Until here a fence usually comes; then asking the host, which sleeps, is cheaper than looking.
-constexpr transport::Nanoseconds kFencePatience = 200'000;
-
 // A legacy stream waits for the others, so its own fence says little while there are any, or while
 // those that were destroyed may have work left.
 bool waits_for_others(const Caller& caller, const Stream& stream) {
@@ -70,7 +67,8 @@ bool await_fence(const Caller& caller, const Stream& stream, Position position) 
         waits_for_others(caller, stream)) {
         return false;
     }
-    return caller.channel().wait_fence(stream.fence, position, transport::now() + kFencePatience) ==
+    return caller.channel().wait_fence(stream.fence, position,
+                                       transport::now() + transport::kFencePatience) ==
            transport::Error::kNone;
 }
 

@@ -6,8 +6,6 @@
 namespace cubar::guest {
 namespace {
 
-constexpr transport::Nanoseconds kChunkPatience = 200'000;
-
 auto arena_for_staging(const Caller& caller) {
     return [&caller](std::size_t bytes, std::uint64_t& offset) {
         ArenaBlock block = ArenaBlock::allocate(caller, bytes);
@@ -38,7 +36,8 @@ CUresult StagedCopy::await(StagingChunk& chunk) {
     if (chunk.busy_until == 0) return CUDA_SUCCESS;
     const transport::Channel& channel = caller_.channel();
     const auto wait = [&] {
-        return channel.wait_fence(chunk.fence, chunk.busy_until, transport::now() + kChunkPatience);
+        return channel.wait_fence(chunk.fence, chunk.busy_until,
+                                  transport::now() + transport::kFencePatience);
     };
     bool reached =
         channel.reached(chunk.fence, chunk.busy_until) || wait() == transport::Error::kNone;

@@ -10,6 +10,11 @@
 
 namespace cubar::transport {
 
+/// For how long a fence is looked at before the host is asked, which then waits in the driver. A
+/// round trip is no cheaper than looking, and on a busy machine a fence that is all but there takes
+/// some sleeps to be seen: so this is several times what waking the host and this thread takes.
+inline constexpr Nanoseconds kFencePatience = kMillisecond;
+
 /// The guest's view of a channel's fences. A caller that goes on to read bulk memory does so with
 /// bulk_read(), which begins with the barrier that a fence needs (kFenceBeforeBulkLoads).
 class Fences {

@@ -114,11 +114,9 @@ bool RingConsumer::spin() {
     Spin spin(policy_, budget_, control_.guest_cpu);
     while (spin.again()) {
         if (has_work()) {
-            budget_.learn(0);
             return true;
         }
     }
-    budget_.learn(kNever);
     return has_work();
 }
 

@@ -88,7 +88,7 @@ private:
     Position position_ = 0;
     Position published_ = 0;
     Position tail_seen_ = 0;
-    SpinBudget budget_;
+    SpinBudget budget_;  ///< the limit, always: whoever rings this doorbell pays for the wake-up
     const char* broken_ = nullptr;
 };
 

@@ -29,19 +29,39 @@ std::uint32_t this_cpu();
 /// The half of a 64-bit word that changes with every step: what a futex can look at.
 const Shared<std::uint32_t>& low_half(const Shared<std::uint64_t>& word);
 
-/// How long spinning has been worth it lately; shared by the waits of one direction.
+/// How long the next wait is to spin across a VM, by those before; shared by the waits of one
+/// direction.
+///
+/// Spins in vain shorten the next. That alone would be a trap: who does not spin sleeps longer than
+/// the wait takes, so the host goes to sleep as well, every record then has to wake it, and no spin
+/// that is left covers that. So every sixteenth spin in vain is followed by one that is long enough
+/// to wake the host, and the first wait that spinning covers restores the limit. Waits of a
+/// millisecond and more, such as those for a whole graph, do not count: a spin in front of one
+/// costs little, and says nothing of the short ones.
 class SpinBudget {
 public:
-    Nanoseconds get() const { return budget_.load(std::memory_order_relaxed); }
-    /// `waited`: until the awaited came. A wait that spinning covers restores the budget, others
-    /// halve it.
-    void learn(Nanoseconds waited) {
-        budget_.store(waited <= kSpinLimit ? kSpinLimit : std::max(kSpinFloor, get() / 2),
-                      std::memory_order_relaxed);
+    Nanoseconds get() const {
+        const std::uint32_t vain = vain_.load(std::memory_order_relaxed);
+        if (vain % kRetrial == kRetrial - 1) {
+            return kRetrialSpin;
+        }
+        return std::max(kSpinFloor, kSpinLimit >> std::min<std::uint32_t>(vain, kRetrial));
+    }
+    /// A spin covered the wait.
+    void covered() { vain_.store(0, std::memory_order_relaxed); }
+    /// It did not: what was awaited came, and was seen, after `waited`.
+    void in_vain(Nanoseconds waited) {
+        if (waited < kLongWait) {
+            vain_.fetch_add(1, std::memory_order_relaxed);
+        }
     }
 
 private:
-    std::atomic<Nanoseconds> budget_{kSpinLimit};
+    static constexpr std::uint32_t kRetrial = 16;
+    static constexpr Nanoseconds kRetrialSpin = 4 * kSpinLimit;
+    static constexpr Nanoseconds kLongWait = kMillisecond;
+
+    std::atomic<std::uint32_t> vain_{0};
 };
 
 /// One bounded spin. By the policies that won (docs/protocol.md): on one kernel, not at all while
@@ -134,7 +154,7 @@ Error wait_until(const WaitContext& context, Nanoseconds deadline, Ready&& ready
     Spin spin(context.policy, context.budget, context.peer_cpu);
     while (spin.again()) {
         if (ready()) {
-            context.budget.learn(0);
+            context.budget.covered();
             return Error::kNone;
         }
     }
@@ -143,7 +163,7 @@ Error wait_until(const WaitContext& context, Nanoseconds deadline, Ready&& ready
     Liveness::Watch watch;
     for (;;) {
         if (ready()) {
-            context.budget.learn(time - start + context.budget.get());
+            context.budget.in_vain(time - start);
             return Error::kNone;
         }
         if (const Error error = context.liveness.check(watch, time); error != Error::kNone) {

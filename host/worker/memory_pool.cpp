@@ -29,10 +29,20 @@ AnyHandle key_of(StreamHandle stream, ContextHandle context) {
     return context;
 }
 
+/// A capture would make a node of a graph, which owns its memory: no charge covers that. A guest
+/// that keeps the rules does not ask.
+bool is_captured(const Session& session, CUstream stream) {
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    return session.captures.any() &&
+           (ask(session.driver().cuStreamIsCapturing, stream, &status) != CUDA_SUCCESS ||
+            status != CU_STREAM_CAPTURE_STATUS_NONE);
+}
+
 CUresult allocate(Session& session, StreamHandle handle, MemoryPoolHandle pool, std::uint64_t bytes,
                   std::uint64_t& address, std::int32_t& device) {
     CUstream stream = nullptr;
     CUBAR_TRY(session.resolve(handle, stream));
+    if (is_captured(session, stream)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     PoolObject object;
     CUBAR_TRY(session.pools().resolve(pool, object));
     CUdeviceptr made = 0;

@@ -23,7 +23,7 @@ bool is_capturing(CUstream stream) {
 
 /// A session on a driver that knows captures.
 struct GraphSession : FakeSession {
-    GraphSession() {
+    GraphSession() : FakeSession(std::uint64_t{8} << 20) {
         ::driver = &driver;
         capturing.clear();
         auto& table = driver.table;
@@ -262,6 +262,21 @@ TEST_CASE("parameters of nodes that no honest guest sends are refused", "[graph]
     CHECK(add(CU_GRAPH_NODE_TYPE_CONDITIONAL, 200) == CUDA_ERROR_NOT_SUPPORTED);
     CHECK(fake.driver.count("add " + std::to_string(CU_GRAPH_NODE_TYPE_EMPTY)) == 1);
     CHECK(fake.driver.count("add " + std::to_string(CU_GRAPH_NODE_TYPE_MEMSET)) == 1);
+}
+
+TEST_CASE("a capturing stream allocates nothing that no charge covers", "[graph]") {
+    GraphSession fake;
+    wire::cuMemAllocAsync::Request request{};
+    request.stream = fake.own.stream;
+    request.bytes = 512;
+    wire::cuMemAllocAsync::Reply reply{};
+    REQUIRE(fake.begin_capture() == CUDA_SUCCESS);
+    CHECK(fake.call<wire::cuMemAllocAsync>(fake.context, {}, request, reply) ==
+          CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    CHECK(fake.driver.count("cuMemAllocFromPoolAsync") == 0);
+    GraphHandle graph;
+    REQUIRE(fake.end_capture(graph) == CUDA_SUCCESS);
+    CHECK(fake.call<wire::cuMemAllocAsync>(fake.context, {}, request, reply) == CUDA_SUCCESS);
 }
 
 TEST_CASE("a drawing crosses in parts, and shows no address of the host", "[graph]") {

@@ -35,6 +35,19 @@ int main() {
     float copied[4] = {};
     CUDA(cudaMemcpy(copied, values + 16, sizeof copied, cudaMemcpyDefault));
     std::printf("copied: %g %g %g %g\n", copied[0], copied[1], copied[2], copied[3]);
+    // Nothing migrates; a program that wants to know asks for concurrentManagedAccess first.
+    int concurrent = 1;
+    CUDA(cudaDeviceGetAttribute(&concurrent, cudaDevAttrConcurrentManagedAccess, 0));
+    CHECK(concurrent == 0);
+    const cudaMemLocation device{cudaMemLocationTypeDevice, 0};
+    CUDA_FAILS(cudaMemPrefetchAsync(values, kCount, device, 0, nullptr), cudaErrorInvalidDevice);
+    CUDA_FAILS(cudaMemAdvise(values, kCount, cudaMemAdviseSetReadMostly, device),
+               cudaErrorInvalidDevice);
+    cudaStream_t stream;
+    CUDA(cudaStreamCreate(&stream));
+    CUDA(cudaStreamAttachMemAsync(stream, values, 0, cudaMemAttachSingle));
+    CUDA_FAILS(cudaStreamAttachMemAsync(stream, values, 0, 8), cudaErrorInvalidValue);
+    CUDA(cudaStreamDestroy(stream));
     CUDA(cudaFree(values));
     return wrong != 0;
 }

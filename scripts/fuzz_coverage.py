@@ -27,10 +27,13 @@ DECODERS = {
 
 def build_of(cuda):
     flags = ["-fsanitize=fuzzer-no-link", "-fprofile-instr-generate", "-fcoverage-mapping"]
-    return Build("fuzz-coverage", cuda, [
+    build = Build("fuzz-coverage", cuda, [
         "-Dfuzzers=true", "-Dtests=false", "-Db_lundef=false", "-Dbuildtype=debugoptimized",
         f"-Dcpp_args={flags}", "-Dcpp_link_args=-fprofile-instr-generate",
     ], "clang++")
+    # Meson's check that the compiler works would leave its profile in the source tree.
+    build.environment["LLVM_PROFILE_FILE"] = os.devnull
+    return build
 
 
 def files_of(build, name, program):

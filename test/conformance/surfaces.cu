@@ -116,8 +116,8 @@ void deep() {
         const std::size_t x = i % kWidth, y = i / kWidth % kHeight, z = i / kWidth / kHeight;
         CHECK_AT(i, boxed[i].x, static_cast<float>(i));
         CHECK_AT(i, boxed[i].w, -static_cast<float>(i));
-        CHECK_AT(i, layered[i].x, z);
-        CHECK_AT(i, layered[i].y, x * y);
+        CHECK_AT(i, layered[i].x, static_cast<int>(z));
+        CHECK_AT(i, layered[i].y, static_cast<int>(x * y));
         if (y == 0) CHECK_AT(i, lined[z * kWidth + x], static_cast<float>(i));
         if (x < kHeight) CHECK_AT(i, faces[(z * kHeight + y) * kHeight + x], static_cast<float>(i));
     }

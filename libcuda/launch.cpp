@@ -262,6 +262,8 @@ CUBAR_API cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, vo
     CUBAR_TRY(prepare(function, shape, config->hStream, parameters, extra, launch));
     LaunchAttributes attributes;
     CUBAR_TRY(attributes.encode(launch.caller.session->events, *config));
+    CUBAR_TRY(attributes.check_cluster(*launch.caller.context->device_facts, *launch.callee.facts,
+                                       shape.grid));
     if (attributes.cooperative()) {
         // Dimensions that no device has were refused above: no product overflows.
         CUBAR_TRY(check_cooperative(launch.caller, launch.callee,

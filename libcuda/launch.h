@@ -23,6 +23,9 @@ public:
     /// CUDA_ERROR_NOT_SUPPORTED for what cannot cross, INVALID_VALUE for what CUDA does not know.
     CUresult encode(const EventTable& events, const CUlaunchConfig& config);
 
+    /// CUDA's synchronous errors of clusters that do not fit the grid, the kernel or the device.
+    CUresult check_cluster(const DeviceFacts& device, const KernelFacts& kernel,
+                           const std::uint32_t (&grid)[3]) const;
     /// All blocks of the grid must be resident at once.
     bool cooperative() const { return cooperative_; }
     std::uint32_t count() const { return count_; }
@@ -36,6 +39,7 @@ private:
     std::array<std::byte, kMost * kEntryBytes> entries_{};
     std::uint32_t count_ = 0;
     bool cooperative_ = false;
+    std::array<std::uint32_t, 3> cluster_{};  // zeros: not asked for
 };
 
 /// The parameter block of a launch that is not made now.

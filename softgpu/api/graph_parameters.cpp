@@ -80,6 +80,7 @@ WorkRef kernel_work(Driver& driver, const CUDA_KERNEL_NODE_PARAMS* parameters,
         parameters->extra};
     if (const device::PreparedLaunch* old = launch_of(before)) {
         request.cooperative = old->config().cooperative;
+        if (old->config().explicit_cluster) request.cluster = old->config().cluster;
         request.attributes = old->attributes();
     }
     if (device::handle_is(device::HandleKind::kKernel, handle))

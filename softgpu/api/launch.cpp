@@ -65,14 +65,15 @@ CUBAR_EXPORT CUresult CUDAAPI cuLaunchKernelEx(const CUlaunchConfig* config, CUf
         require_value(config != nullptr, "a null pointer");
         require_value(config->numAttrs == 0 || config->attrs != nullptr, "a null pointer");
         const std::span attributes(config->attrs, config->numAttrs);
-        const bool cooperative = api::read_attributes(attributes);
+        const api::LaunchForm form = api::read_attributes(attributes);
         launch(driver, function,
                {{config->gridDimX, config->gridDimY, config->gridDimZ},
                 {config->blockDimX, config->blockDimY, config->blockDimZ},
                 config->sharedMemBytes,
                 parameters,
                 extra,
-                cooperative,
+                form.cooperative,
+                form.cluster,
                 attributes},
                config->hStream);
     });

@@ -5,18 +5,18 @@
 
 namespace cubar::softgpu::api {
 
-bool read_attributes(std::span<const CUlaunchAttribute> attributes) {
-    bool cooperative = false;
+LaunchForm read_attributes(std::span<const CUlaunchAttribute> attributes) {
+    LaunchForm form;
     for (const CUlaunchAttribute& attribute : attributes) {
         const CUlaunchAttributeValue& value = attribute.value;
         switch (attribute.id) {
             case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
-                cooperative = value.cooperative != 0;
+                form.cooperative = value.cooperative != 0;
                 break;
             case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-                require(
-                    value.clusterDim.x <= 1 && value.clusterDim.y <= 1 && value.clusterDim.z <= 1,
-                    CUDA_ERROR_NOT_SUPPORTED, "clusters of more than one block");
+                form.cluster = {value.clusterDim.x, value.clusterDim.y, value.clusterDim.z};
+                require_value(form.cluster.x != 0 && form.cluster.y != 0 && form.cluster.z != 0,
+                              "a cluster without blocks");
                 break;
             case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
             case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
@@ -37,7 +37,7 @@ bool read_attributes(std::span<const CUlaunchAttribute> attributes) {
                 throw Error(CUDA_ERROR_INVALID_VALUE, "no such launch attribute");
         }
     }
-    return cooperative;
+    return form;
 }
 
 }  // namespace cubar::softgpu::api

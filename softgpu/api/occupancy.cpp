@@ -10,12 +10,13 @@
 
 #include "softgpu/api/entry.h"
 #include "softgpu/api/function_handle.h"
+#include "softgpu/api/launch_attributes.h"
 
 using namespace cubar::softgpu;
 using api::entry;
-using api::require;
 using api::require_value;
 using device::Architecture;
+using device::Context;
 using device::ContextRef;
 using device::Device;
 using device::Driver;
@@ -75,31 +76,24 @@ CUresult max_potential_block(const char* name, int* grid, int* block, CUfunction
     });
 }
 
-/// Throws unless such blocks could be launched, in clusters of one: this device has no others.
-void check_clusters(const CUlaunchConfig* config) {
+/// What the attributes of a launch ask for. Throws unless it has blocks.
+api::LaunchForm read_form(const CUlaunchConfig* config) {
     require_value(config != nullptr && (config->numAttrs == 0 || config->attrs != nullptr),
                   "a null pointer");
     require_value(config->blockDimX != 0 && config->blockDimY != 0 && config->blockDimZ != 0,
                   "a block without threads");
-    for (const CUlaunchAttribute& attribute : std::span(config->attrs, config->numAttrs)) {
-        if (attribute.id != CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) continue;
-        const auto& size = attribute.value.clusterDim;
-        require(size.x <= 1 && size.y <= 1 && size.z <= 1, CUDA_ERROR_NOT_SUPPORTED,
-                "clusters of more than one block");
-    }
+    return api::read_attributes(std::span(config->attrs, config->numAttrs));
 }
 
 /// Blocks that the device can hold at once.
-int blocks_on_device(Driver& driver, CUfunction handle, const CUlaunchConfig& config) {
-    const ContextRef context = driver.current();
-    const FunctionRef function = api::function_of(driver, *context, handle);
-    function->prepare();
+int blocks_on_device(const Context& context, const device::Function& function,
+                     const CUlaunchConfig& config) {
     std::uint64_t threads = 1;
     for (const unsigned size : {config.blockDimX, config.blockDimY, config.blockDimZ}) {
         threads *= size;
         if (threads > Architecture::kThreadsPerBlock) return 0;
     }
-    return Device::kMultiprocessors * blocks_at_once(context->device().architecture(), *function,
+    return Device::kMultiprocessors * blocks_at_once(context.device().architecture(), function,
                                                      static_cast<int>(threads),
                                                      config.sharedMemBytes);
 }
@@ -152,9 +146,13 @@ CUBAR_EXPORT CUresult CUDAAPI cuOccupancyMaxPotentialClusterSize(int* size, CUfu
                                                                  const CUlaunchConfig* config) {
     return entry(__func__, [&](Driver& driver) {
         require_value(size != nullptr, "a null pointer");
-        check_clusters(config);
-        require_value(blocks_on_device(driver, handle, *config) > 0, "no such block fits");
-        *size = 1;
+        read_form(config);
+        const ContextRef context = driver.current();
+        const FunctionRef function = api::function_of(driver, *context, handle);
+        function->prepare();
+        const int blocks = blocks_on_device(*context, *function, *config);
+        require_value(blocks > 0, "no such block fits");
+        *size = std::min(blocks, function->max_cluster());
     });
 }
 
@@ -162,7 +160,13 @@ CUBAR_EXPORT CUresult CUDAAPI cuOccupancyMaxActiveClusters(int* count, CUfunctio
                                                            const CUlaunchConfig* config) {
     return entry(__func__, [&](Driver& driver) {
         require_value(count != nullptr, "a null pointer");
-        check_clusters(config);
-        *count = blocks_on_device(driver, handle, *config);
+        const api::LaunchForm form = read_form(config);
+        const ContextRef context = driver.current();
+        const FunctionRef function = api::function_of(driver, *context, handle);
+        function->prepare();
+        const exec::Dim3 cluster = function->cluster_for(
+            form.cluster, {config->gridDimX, config->gridDimY, config->gridDimZ});
+        const int blocks = blocks_on_device(*context, *function, *config);
+        *count = blocks / static_cast<int>(std::max<std::uint64_t>(cluster.count(), 1));
     });
 }

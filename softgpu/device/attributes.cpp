@@ -135,6 +135,8 @@ std::optional<int> Device::attribute(CUdevice_attribute attribute) const {
             return 0;
         case CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH:
             return 1;
+        case CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH:
+            return arch.has_clusters() ? 1 : 0;
         case CU_DEVICE_ATTRIBUTE_COMPUTE_PREEMPTION_SUPPORTED:
             return 1;
         case CU_DEVICE_ATTRIBUTE_GLOBAL_L1_CACHE_SUPPORTED:
@@ -151,7 +153,7 @@ std::optional<int> Device::attribute(CUdevice_attribute attribute) const {
     }
     if (const auto limit = texture_limit(attribute)) return static_cast<int>(*limit);
     // Everything else that cuda.h names is a feature, or the size of one, that is not there: IPC,
-    // clusters, compression, interop.
+    // compression, interop.
     if (attribute > 0 && attribute < CU_DEVICE_ATTRIBUTE_MAX) return 0;
     return std::nullopt;
 }

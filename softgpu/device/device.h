@@ -39,6 +39,11 @@ struct Architecture {
     static constexpr std::size_t kMaxParameters = 4096;
     static constexpr std::size_t kMaxLargeParameters = 32764;  ///< from PTX ISA 8.1 and sm_70 on
 
+    /// Blocks of a cluster: on every device that has clusters, and if a kernel forgoes that.
+    static constexpr int kPortableCluster = 8;
+    static constexpr int kLargestCluster = 16;
+    [[nodiscard]] bool has_clusters() const { return major >= 9; }
+
     /// The table's row for it, or that of the nearest older one.
     static Architecture of(int major, int minor);
 };

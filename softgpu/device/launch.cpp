@@ -134,7 +134,14 @@ PreparedLaunch::PreparedLaunch(ContextRef context, FunctionRef function,
     config_.cooperative = request.cooperative;
     config_.stack_bytes = context_->stack_size();
     config_.multiprocessors = Device::kMultiprocessors;
+    set_cluster(request.cluster);
     check_cooperative();
+}
+
+void PreparedLaunch::set_cluster(const exec::Dim3& asked) {
+    const exec::Dim3 cluster = function_->cluster_for(asked, config_.grid);
+    config_.explicit_cluster = cluster.x != 0;
+    config_.cluster = config_.explicit_cluster ? cluster : exec::Dim3{1, 1, 1};
 }
 
 void PreparedLaunch::check_cooperative() const {
@@ -154,6 +161,10 @@ std::shared_ptr<PreparedLaunch> PreparedLaunch::with(const CUlaunchAttribute& at
     if (attribute.id == CU_LAUNCH_ATTRIBUTE_COOPERATIVE) {
         changed->config_.cooperative = attribute.value.cooperative != 0;
         changed->check_cooperative();
+    }
+    if (attribute.id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) {
+        const auto& size = attribute.value.clusterDim;
+        changed->set_cluster({size.x, size.y, size.z});
     }
     return changed;
 }

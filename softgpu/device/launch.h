@@ -22,6 +22,7 @@ struct LaunchRequest {
     void** parameters = nullptr;  ///< one pointer per parameter
     void** extra = nullptr;       ///< or the whole buffer
     bool cooperative = false;
+    exec::Dim3 cluster{0, 0, 0};  ///< zeros: whatever the kernel requires
     /// Checked by the caller; kept for whoever asks a graph's node for them.
     std::span<const CUlaunchAttribute> attributes;
     CUkernel kernel = nullptr;  ///< that the caller named, if not a function
@@ -52,6 +53,7 @@ public:
 
 private:
     void check_cooperative() const;
+    void set_cluster(const exec::Dim3& asked);
 
     ContextRef context_;
     FunctionRef function_;

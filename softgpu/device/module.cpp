@@ -134,6 +134,37 @@ int Function::max_dynamic_shared() const {
     return set >= 0 ? set : std::max(0, Architecture::kSharedPerBlock - static_shared());
 }
 
+int Function::max_cluster() const {
+    if (!architecture_.has_clusters()) return 1;
+    return settings_->non_portable_cluster ? Architecture::kLargestCluster
+                                           : Architecture::kPortableCluster;
+}
+
+exec::Dim3 Function::cluster_for(const exec::Dim3& asked, const exec::Dim3& grid) const {
+    const exec::Dim3& required = info().required_cluster;
+    const auto check = [](bool right, const char* reason) {
+        require(right, CUDA_ERROR_INVALID_CLUSTER_SIZE, reason);
+    };
+    if (asked.x == 0 && required.x == 0) {
+        check(!info().needs_cluster, "the kernel must be launched with a cluster size");
+        return {0, 0, 0};
+    }
+    const exec::Dim3 cluster = required.x != 0 ? required : asked;
+    const bool one = cluster.x == 1 && cluster.y == 1 && cluster.z == 1;
+    require(one || architecture_.has_clusters(), CUDA_ERROR_NOT_SUPPORTED,
+            "clusters need compute capability 9.0");
+    check(asked.x == 0 || (asked.x == cluster.x && asked.y == cluster.y && asked.z == cluster.z),
+          "the kernel requires another cluster size");
+    check(grid.x % cluster.x == 0 && grid.y % cluster.y == 0 && grid.z % cluster.z == 0,
+          "the grid is no whole number of clusters");
+    // Small factors first, so that their product cannot overflow.
+    constexpr std::uint32_t kMost = Architecture::kLargestCluster;
+    check(cluster.x <= kMost && cluster.y <= kMost && cluster.z <= kMost &&
+              cluster.count() <= static_cast<std::uint64_t>(max_cluster()),
+          "the cluster is too large");
+    return cluster;
+}
+
 int Function::attribute(CUfunction_attribute attribute) const {
     prepare();
     switch (attribute) {
@@ -158,10 +189,15 @@ int Function::attribute(CUfunction_attribute attribute) const {
         case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
             return settings_->shared_carveout.load(std::memory_order_relaxed);
         case CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET:
+            return info().needs_cluster ? 1 : 0;
         case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH:
+            return static_cast<int>(info().required_cluster.x);
         case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
+            return static_cast<int>(info().required_cluster.y);
         case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH:
+            return static_cast<int>(info().required_cluster.z);
         case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
+            return settings_->non_portable_cluster ? 1 : 0;
         case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
             return 0;
         default:
@@ -181,6 +217,10 @@ void Function::set_attribute(CUfunction_attribute attribute, int value) {
         case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
             require_value(value >= -1 && value <= 100, "a carveout is a percentage");
             settings_->shared_carveout = value;
+            return;
+        case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
+            require_value(value == 0 || value == 1, "either allowed or not");
+            settings_->non_portable_cluster = value != 0;
             return;
         default:
             throw Error(CUDA_ERROR_INVALID_VALUE, "this function attribute cannot be set");

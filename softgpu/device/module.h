@@ -29,6 +29,7 @@ class Function;
 struct FunctionSettings {
     std::atomic<int> max_dynamic_shared{-1};
     std::atomic<int> shared_carveout{-1};
+    std::atomic<bool> non_portable_cluster{false};
     std::atomic<CUfunc_cache> cache_config{CU_FUNC_CACHE_PREFER_NONE};
 };
 
@@ -100,6 +101,12 @@ public:
     [[nodiscard]] int max_threads_per_block() const;
     /// How much dynamic shared memory a launch may ask for.
     [[nodiscard]] int max_dynamic_shared() const;
+
+    /// Blocks of a cluster.
+    [[nodiscard]] int max_cluster() const;
+    /// The cluster of a launch that asks for `asked` (zeros: for none) on a grid; zeros for none.
+    /// Throws CUDA_ERROR_INVALID_CLUSTER_SIZE and its like.
+    [[nodiscard]] exec::Dim3 cluster_for(const exec::Dim3& asked, const exec::Dim3& grid) const;
 
     /// Prepares it. Throws CUDA_ERROR_INVALID_VALUE.
     [[nodiscard]] int attribute(CUfunction_attribute attribute) const;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "softgpu/exec/block.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <utility>
+
+#include "softgpu/exec/cluster.h"
 
 namespace cubar::softgpu::exec {
 namespace {
@@ -55,8 +58,9 @@ AlignedBytes allocate_aligned(size_t bytes) {
     return AlignedBytes(static_cast<char*>(memory));
 }
 
-Block::Block(const GridFacts& grid)
+Block::Block(const GridFacts& grid, Cluster& cluster)
     : grid_(&grid),
+      cluster_(&cluster),
       shared_bytes_(grid.shared_bytes),
       local_bytes_(grid.local_bytes),
       facts_(grid.facts) {
@@ -97,8 +101,9 @@ uint64_t Block::bytes() const {
     return shared_bytes_ + local_bytes_ * kLanes * facts_.warps;
 }
 
-void Block::start(const Dim3& index, uint32_t multiprocessor) {
+void Block::start(const Dim3& index, uint32_t cluster_rank, uint32_t multiprocessor) {
     facts_.index = index;
+    facts_.cluster_rank = cluster_rank;
     facts_.multiprocessor = multiprocessor;
     barriers_.fill({});
     next_warp_ = 0;
@@ -178,18 +183,36 @@ Block::Outcome Block::run() {
             if (spent >= kSlices) return Outcome::kParked;
         }
         if (all_done) return Outcome::kFinished;
-        if (!ran) {
-            WarpState& warp = *warps_[next_warp_];
-            for (const auto& candidate : warps_) {
-                if (candidate->pause != Pause::kBlocked) continue;
-                fail(*candidate, candidate->parts[0].at, FaultKind::kDeadlock, 0,
-                     "every thread of a block waits at a barrier that others never reach");
-                return Outcome::kFaulted;
-            }
-            fail(warp, warp.parts[0].at, FaultKind::kDeadlock, 0, "no thread can go on");
-            return Outcome::kFaulted;
+        if (!ran) return waits_for_others() ? Outcome::kWaiting : deadlock();
+    }
+}
+
+bool Block::can_run() const {
+    return std::any_of(warps_.begin(), warps_.end(),
+                       [](const auto& warp) { return warp->pause == Pause::kYield; });
+}
+
+bool Block::waits_for_others() const {
+    if (cluster_->size() == 1) return false;
+    for (const auto& warp : warps_) {
+        for (unsigned index = 0; index < warp->part_count; ++index) {
+            const Part& part = warp->parts[index];
+            if (part.state == PartState::kBarrier && part.member == kClusterBarrier) return true;
         }
     }
+    return false;
+}
+
+Block::Outcome Block::deadlock() {
+    WarpState& warp = *warps_[next_warp_];
+    for (const auto& candidate : warps_) {
+        if (candidate->pause != Pause::kBlocked) continue;
+        fail(*candidate, candidate->parts[0].at, FaultKind::kDeadlock, 0,
+             "every thread of a block waits at a barrier that others never reach");
+        return Outcome::kFaulted;
+    }
+    fail(warp, warp.parts[0].at, FaultKind::kDeadlock, 0, "no thread can go on");
+    return Outcome::kFaulted;
 }
 
 const Insn* Block::fail(Warp& warp, const Insn* insn, FaultKind kind, uint64_t address,
@@ -229,8 +252,7 @@ bool Block::refill(RangeCache& cache, uint64_t address, uint64_t size) {
 
 char* Block::host_address(Warp& warp, unsigned lane, uint64_t address, uint64_t size) {
     if (address - kSharedWindow < kWindowBytes) {
-        const uint64_t offset = address - kSharedWindow;
-        return offset + size <= warp.shared_bytes ? warp.shared + offset : nullptr;
+        return cluster_shared(warp, address - kSharedWindow, size);
     }
     if (address - kLocalWindow < kWindowBytes) {
         const uint64_t offset = address - kLocalWindow;
@@ -282,7 +304,7 @@ bool Block::is_complete(const Barrier& barrier) const {
     return barrier.threads == 0 ? all : threads >= barrier.threads;
 }
 
-bool Block::arrive(WarpState& warp, unsigned number, uint32_t mask, uint32_t threads,
+void Block::arrive(WarpState& warp, unsigned number, uint32_t mask, uint32_t threads,
                    uint32_t predicate) {
     Barrier& barrier = barriers_[number];
     barrier.in_use = true;
@@ -290,9 +312,8 @@ bool Block::arrive(WarpState& warp, unsigned number, uint32_t mask, uint32_t thr
     barrier.arrived[warp.index] |= mask;
     barrier.count += uint32_t(__builtin_popcount(mask));
     barrier.true_count += uint32_t(__builtin_popcount(mask & predicate));
-    if (!is_complete(barrier)) return false;
-    release(number);
-    return true;
+    if (!is_complete(barrier)) return;
+    number == kClusterBarrier ? cluster_->release_barrier() : release(number);
 }
 
 void Block::release(unsigned number) {
@@ -313,9 +334,10 @@ void Block::release(unsigned number) {
 }
 
 void Block::threads_exited() {
-    for (unsigned number = 0; number < barriers_.size(); ++number) {
+    for (unsigned number = 0; number < kBarriers; ++number) {
         if (barriers_[number].in_use && is_complete(barriers_[number])) release(number);
     }
+    if (is_at_cluster_barrier()) cluster_->release_barrier();
 }
 
 }  // namespace cubar::softgpu::exec

@@ -64,9 +64,11 @@ inline WarpState& state_of(Warp& warp) {
 }
 
 inline constexpr unsigned kBarriers = 16;
-// The barrier of a cluster, which is one block here, comes behind the block's own.
+// The barrier of the cluster comes behind the block's own.
 inline constexpr unsigned kClusterBarrier = kBarriers;
 inline constexpr unsigned kMaxWarps = 32;
+
+class Cluster;
 
 /// What all blocks of a grid share.
 struct GridFacts {
@@ -84,9 +86,10 @@ struct GridFacts {
 
 class Block {
 public:
-    enum class Outcome { kFinished, kParked, kFaulted };
+    /// kWaiting: every warp waits, some for other blocks of the cluster.
+    enum class Outcome { kFinished, kParked, kWaiting, kFaulted };
 
-    explicit Block(const GridFacts& grid);
+    Block(const GridFacts& grid, Cluster& cluster);
     /// True if the block, finished, can be used for that other grid too.
     [[nodiscard]] bool fits(const GridFacts& grid) const;
     /// Makes it one of that grid's; start() comes next. The grid before may be gone.
@@ -97,11 +100,27 @@ public:
     Block& operator=(const Block&) = delete;
 
     /// Makes it the block with that index, at its first instruction. Memory is reused.
-    void start(const Dim3& index, uint32_t multiprocessor);
+    void start(const Dim3& index, uint32_t cluster_rank, uint32_t multiprocessor);
     /// Executes until it ends or has had its time (or, sooner, only waits for memory).
     Outcome run();
+    /// False when every warp waits or has ended.
+    [[nodiscard]] bool can_run() const;
+    /// Faults, because nothing will ever come that its warps wait for.
+    Outcome deadlock();
     /// After kFaulted.
     [[nodiscard]] const Fault& fault() const { return fault_; }
+    [[nodiscard]] Cluster& cluster() const { return *cluster_; }
+    /// Its own shared memory; null if it is not so large.
+    [[nodiscard]] char* shared(uint64_t offset, uint64_t size) const {
+        return size <= shared_bytes_ && offset <= shared_bytes_ - size ? shared_.get() + offset
+                                                                       : nullptr;
+    }
+    /// True if all threads that live have arrived at the cluster's barrier.
+    [[nodiscard]] bool is_at_cluster_barrier() const {
+        return is_complete(barriers_[kClusterBarrier]);
+    }
+    /// A barrier is complete: it is reset, and all parts that waited are ready.
+    void release(unsigned number);
 
     // For the instructions.
     const Insn* fail(Warp& warp, const Insn* insn, FaultKind kind, uint64_t address,
@@ -115,9 +134,8 @@ public:
     Frame* push_frame(WarpState& warp, const FunctionCode& code, Frame* parent, uint32_t mask);
     void release_frame(Frame* frame);
 
-    /// bar.sync and its kin: `lanes` of the warp arrive. True: the barrier is complete and reset,
-    /// and all parts that waited are ready.
-    bool arrive(WarpState& warp, unsigned barrier, uint32_t mask, uint32_t threads,
+    /// bar.sync and its kin: `lanes` of the warp arrive, perhaps as the last ones.
+    void arrive(WarpState& warp, unsigned barrier, uint32_t mask, uint32_t threads,
                 uint32_t predicate);
     /// barrier.cluster.wait: true if some of these lanes have arrived and others have not, so far.
     [[nodiscard]] bool waits_for_cluster(const WarpState& warp, uint32_t mask) const {
@@ -138,10 +156,11 @@ private:
     };
 
     bool is_complete(const Barrier& barrier) const;
-    void release(unsigned number);
+    [[nodiscard]] bool waits_for_others() const;
     void run_warp(WarpState& warp);
 
     const GridFacts* grid_;
+    Cluster* const cluster_;
     uint64_t shared_bytes_;
     uint64_t local_bytes_;  // per lane
     BlockFacts facts_;

@@ -13,7 +13,8 @@
 namespace cubar::softgpu::exec {
 namespace {
 
-// Blocks of one grid that are under way at most, finished ones aside; as a GPU holds some hundreds.
+// Clusters of one grid (mostly blocks) that are under way at most, finished ones aside; as a GPU
+// holds some hundreds.
 constexpr size_t kResidentBlocks = 256;
 constexpr uint32_t kMaxThreads = 1024;
 // Local memory for calls of unknown depth, as a multiple of the stack limit: frames here hold no
@@ -30,6 +31,11 @@ constexpr std::chrono::microseconds kAlone{50};
 // Finished blocks that are kept for other grids, each of at most so many bytes.
 constexpr size_t kSpareBlocks = 16;
 constexpr uint64_t kSpareBytes = uint64_t{1} << 18;
+
+bool divides(const Dim3& cluster, const Dim3& grid) {
+    return cluster.count() != 0 && grid.x % cluster.x == 0 && grid.y % cluster.y == 0 &&
+           grid.z % cluster.z == 0;
+}
 
 }  // namespace
 
@@ -68,7 +74,7 @@ public:
     /// ended or, if it is not one of a moment, when the pool has it.
     void begin_here(const std::shared_ptr<GridRun>& run) {
         using Clock = std::chrono::steady_clock;
-        if (run->blocks > kFewBlocks * threads_.size()) return add(run);
+        if (run->clusters > kFewBlocks * threads_.size()) return add(run);
         const auto until = Clock::now() + kAlone;
         std::unique_lock lock(mutex_);
         Job job;
@@ -77,7 +83,7 @@ public:
             std::optional<Fault> fault;
             const Block::Outcome outcome = execute(job, 0, fault);
             const bool late =
-                outcome == Block::Outcome::kParked || (run->blocks > 1 && Clock::now() > until);
+                outcome == Block::Outcome::kParked || (run->clusters > 1 && Clock::now() > until);
             lock.lock();
             settle(std::move(job), outcome, std::move(fault));
             job = {};
@@ -105,7 +111,7 @@ public:
 private:
     struct Job {
         std::shared_ptr<GridRun> run;
-        std::unique_ptr<Block> block;  // null: to be made
+        std::unique_ptr<Cluster> cluster;  // null: to be made
         uint64_t index = 0;
         bool fresh = false;
         bool finish = false;
@@ -121,7 +127,7 @@ private:
 
     /// The next thing to do for `run`; false when all that it has is in other hands.
     bool take(const std::shared_ptr<GridRun>& run, Job& job) {
-        const bool over = run->fault || run->finished == run->blocks;
+        const bool over = run->fault || run->finished == run->clusters;
         if (over) {
             if (run->running != 0) return false;
             job.finish = true;
@@ -130,7 +136,7 @@ private:
         }
         const size_t resident = run->running + run->parked.size();
         const bool can_start =
-            run->started < run->blocks && (run->cooperative || resident < kResidentBlocks);
+            run->started < run->clusters && (run->cooperative || resident < kResidentBlocks);
         const bool start = can_start && (run->parked.empty() || run->prefer_new);
         if (!start && run->parked.empty()) return false;
         run->prefer_new = run->cooperative || !start;
@@ -138,13 +144,13 @@ private:
         if (start) {
             job.index = run->started++;
             if (!run->idle.empty()) {
-                job.block = std::move(run->idle.back());
+                job.cluster = std::move(run->idle.back());
                 run->idle.pop_back();
             } else {
-                job.block = take_spare(run->facts);
+                job.cluster = take_spare(run->facts);
             }
         } else {
-            job.block = std::move(run->parked.front());
+            job.cluster = std::move(run->parked.front());
             run->parked.pop_front();
         }
         ++run->running;
@@ -153,10 +159,10 @@ private:
     }
 
     /// A block of an earlier grid that this one can use; null if there is none.
-    std::unique_ptr<Block> take_spare(const GridFacts& facts) {
-        for (std::unique_ptr<Block>& spare : spare_) {
+    std::unique_ptr<Cluster> take_spare(const GridFacts& facts) {
+        for (std::unique_ptr<Cluster>& spare : spare_) {
             if (!spare->fits(facts)) continue;
-            std::unique_ptr<Block> found = std::move(spare);
+            std::unique_ptr<Cluster> found = std::move(spare);
             spare = std::move(spare_.back());
             spare_.pop_back();
             found->adopt(facts);
@@ -167,7 +173,7 @@ private:
 
     void keep_spares(GridRun& run) {
         const std::lock_guard lock(mutex_);
-        for (std::unique_ptr<Block>& block : run.idle) {
+        for (std::unique_ptr<Cluster>& block : run.idle) {
             if (spare_.size() >= kSpareBlocks) spare_.erase(spare_.begin());
             if (block->bytes() <= kSpareBytes) spare_.push_back(std::move(block));
         }
@@ -212,16 +218,12 @@ private:
     static Block::Outcome execute(Job& job, unsigned thread, std::optional<Fault>& fault) {
         const GridFacts& facts = job.run->facts;
         try {
-            if (!job.block) job.block = std::make_unique<Block>(facts);
+            if (!job.cluster) job.cluster = std::make_unique<Cluster>(facts);
             if (job.fresh) {
-                const Dim3& grid = facts.facts.grid;
-                const Dim3 index{uint32_t(job.index % grid.x),
-                                 uint32_t(job.index / grid.x % grid.y),
-                                 uint32_t(job.index / grid.x / grid.y)};
-                job.block->start(index, thread % facts.facts.multiprocessors);
+                job.cluster->start(job.index, thread % facts.facts.multiprocessors);
             }
-            const Block::Outcome outcome = job.block->run();
-            if (outcome == Block::Outcome::kFaulted) fault = job.block->fault();
+            const Block::Outcome outcome = job.cluster->run();
+            if (outcome == Block::Outcome::kFaulted) fault = job.cluster->fault();
             return outcome;
         } catch (const std::bad_alloc&) {
             fault = Fault{FaultKind::kTrap, 0, facts.kernel, 0,
@@ -236,10 +238,11 @@ private:
         switch (outcome) {
             case Block::Outcome::kFinished:
                 ++run.finished;
-                run.idle.push_back(std::move(job.block));
+                run.idle.push_back(std::move(job.cluster));
                 break;
             case Block::Outcome::kParked:
-                run.parked.push_back(std::move(job.block));
+            case Block::Outcome::kWaiting:
+                run.parked.push_back(std::move(job.cluster));
                 changed_.notify_one();
                 break;
             case Block::Outcome::kFaulted:
@@ -265,7 +268,7 @@ private:
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<std::shared_ptr<GridRun>> runs_;
-    std::vector<std::unique_ptr<Block>> spare_;
+    std::vector<std::unique_ptr<Cluster>> spare_;
     std::vector<std::thread> threads_;
     std::atomic<uint64_t> grid_ids_{1};
     bool ending_ = false;
@@ -302,7 +305,7 @@ std::shared_ptr<GridRun> Executor::prepare(std::shared_ptr<Program> program, con
     run->completion = std::move(completion);
     run->scheduler = scheduler_.get();
     run->cooperative = config.cooperative;
-    run->blocks = config.grid.count();
+    run->clusters = config.grid.count() / std::max<uint64_t>(config.cluster.count(), 1);
     GridFacts& facts = run->facts;
     facts.kernel = program->info(kernel).name;
     facts.map = &map;
@@ -311,13 +314,16 @@ std::shared_ptr<GridRun> Executor::prepare(std::shared_ptr<Program> program, con
     facts.code = kernel.code.get();
     facts.facts.grid = config.grid;
     facts.facts.block = config.block;
+    facts.facts.cluster = config.cluster;
+    facts.facts.explicit_cluster = config.explicit_cluster;
     facts.facts.grid_id = scheduler_->next_grid_id();
     facts.facts.multiprocessors = std::max(config.multiprocessors, 1u);
     facts.facts.dynamic_shared = config.dynamic_shared;
     const uint64_t threads = config.block.count();
     const uint32_t parameter_bytes = program->info(kernel).parameter_bytes;
     const bool fits = facts.code != nullptr && threads != 0 && threads <= kMaxThreads &&
-                      config.parameters.size() >= parameter_bytes;
+                      config.parameters.size() >= parameter_bytes &&
+                      divides(config.cluster, config.grid);
     if (fits) {
         const KernelCode& code = *facts.code;
         facts.facts.threads = uint32_t(threads);

@@ -10,7 +10,7 @@
 #include <optional>
 #include <vector>
 
-#include "softgpu/exec/block.h"
+#include "softgpu/exec/cluster.h"
 #include "softgpu/exec/launch.h"
 
 namespace cubar::softgpu::exec {
@@ -24,14 +24,14 @@ public:
     Scheduler* scheduler = nullptr;
     bool cooperative = false;
 
-    uint64_t blocks = 0;
+    uint64_t clusters = 0;
     uint64_t started = 0;
     uint64_t finished = 0;
     uint32_t running = 0;
     bool prefer_new = true;
-    std::deque<std::unique_ptr<Block>> parked;
-    std::vector<std::unique_ptr<Block>> idle;
-    std::optional<Fault> fault;  // no block is started or resumed any more
+    std::deque<std::unique_ptr<Cluster>> parked;
+    std::vector<std::unique_ptr<Cluster>> idle;
+    std::optional<Fault> fault;  // no cluster is started or resumed any more
 
     std::mutex done_mutex;
     std::condition_variable done_changed;

@@ -19,7 +19,9 @@ namespace cubar::softgpu::exec {
 struct LaunchConfig {
     Dim3 grid;
     Dim3 block;
-    uint32_t dynamic_shared = 0;  // bytes
+    Dim3 cluster{1, 1, 1};          // blocks; they divide the grid
+    bool explicit_cluster = false;  // somebody asked for clusters, be it of one block
+    uint32_t dynamic_shared = 0;    // bytes
     /// The parameter buffer as KernelInfo lays it out; copied by launch().
     std::span<const std::byte> parameters;
     /// Every block of the grid gets to run before any of them has ended. The caller has checked

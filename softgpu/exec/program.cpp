@@ -164,6 +164,12 @@ private:
         info.parameter_bytes = uint32_t(function.parameter_size);
         const ptx::Directives& directives = function.directives;
         info.max_threads = {directives.maxntid[0], directives.maxntid[1], directives.maxntid[2]};
+        info.needs_cluster = directives.explicit_cluster;
+        const auto& cluster = directives.reqnctapercluster;
+        if (cluster[0] != 0) {
+            info.required_cluster = {cluster[0], std::max(cluster[1], 1u),
+                                     std::max(cluster[2], 1u)};
+        }
         info.required_threads = {directives.reqntid[0], directives.reqntid[1],
                                  directives.reqntid[2]};
         info.min_blocks_per_sm = directives.minnctapersm;
@@ -203,20 +209,14 @@ std::vector<uint32_t> functions_in_variables(const ptx::Module& module) {
     return found;
 }
 
-/// Every cluster is one block: barriers and shared memory of several would not meet.
-bool fits_cluster(const ptx::Function& function, std::string& log) {
-    for (const uint32_t blocks : function.directives.reqnctapercluster) {
-        if (blocks <= 1) continue;
-        log += "line " + std::to_string(function.line) + ": " + function.name +
-               " requires clusters of several blocks, which are not supported\n";
-        return false;
-    }
-    return true;
-}
-
 std::unique_ptr<KernelCode> decode_kernel(Image& image, const Kernel& kernel, std::string& log) {
     auto code = std::make_unique<KernelCode>();
-    if (!fits_cluster(image.module->functions[kernel.index], log)) return nullptr;
+    const ptx::Function& function = image.module->functions[kernel.index];
+    if (function.directives.blocks_are_clusters) {
+        log += "line " + std::to_string(function.line) + ": " + function.name +
+               " counts its grid in clusters (.blocksareclusters), which is not supported\n";
+        return nullptr;
+    }
     if (!place_shared(image, *code, kernel.index, log)) return nullptr;
     if (!decode_function(image, *code, kernel.index, log)) return nullptr;
     const auto calls_indirectly = [&] {

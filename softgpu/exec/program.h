@@ -31,6 +31,8 @@ struct KernelInfo {
     uint32_t parameter_bytes = 0;           // the whole buffer, padding between parameters included
     Dim3 max_threads{0, 0, 0};              // .maxntid; zeros where it is absent
     Dim3 required_threads{0, 0, 0};         // .reqntid; zeros where it is absent
+    Dim3 required_cluster{0, 0, 0};         // .reqnctapercluster; likewise
+    bool needs_cluster = false;             // .explicitcluster: a launch says which, or the kernel
     uint32_t max_threads_per_block = 1024;  // the product of the above, or 1024
     uint32_t min_blocks_per_sm = 0;         // .minnctapersm
     uint32_t max_registers = 0;             // .maxnreg

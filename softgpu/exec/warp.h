@@ -62,6 +62,10 @@ struct RangeCache {
 };
 inline constexpr unsigned kRangeCaches = 32;
 
+/// Shared memory of the blocks of a cluster: a block's own is at the begin of the window, and that
+/// of the one with rank r, its own too, at (r + 1) * kClusterStride.
+inline constexpr uint64_t kClusterStride = uint64_t{1} << 24;
+
 /// Of shared memory, for the system's own libraries (cooperative groups), from sm_80 on. It comes
 /// behind the program's, and only in kernels that ask where it is.
 inline constexpr uint32_t kReservedShared = 1024;
@@ -81,6 +85,8 @@ struct BlockFacts {
     uint32_t total_shared = 0;
     uint32_t reserved_shared = 0;  // where the part begins that kReservedShared bytes are long
     uint32_t parameter_bytes = 0;
+    Dim3 cluster{1, 1, 1};  // blocks
+    uint32_t cluster_rank = 0;
     bool explicit_cluster = false;
 };
 
@@ -132,6 +138,9 @@ const Insn* fault_misaligned(Warp& warp, const Insn* insn, uint64_t address);
 
 /// Enters into `cache` the range that holds all of [address, address + size); false if none does.
 bool refill_cache(Warp& warp, RangeCache& cache, uint64_t address, uint64_t size);
+
+/// Shared memory of a block of the cluster, at an offset in the window; null if it is nobody's.
+char* cluster_shared(Warp& warp, uint64_t offset, uint64_t size);
 
 /// %globaltimer: nanoseconds since the epoch.
 uint64_t global_timer();

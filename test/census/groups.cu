@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What cooperative groups offer: partitions, reductions, scans, copies, barriers.
+// What cooperative groups offer: partitions, reductions, scans, copies, barriers, clusters.
 #include <cooperative_groups.h>
 #include <cooperative_groups/memcpy_async.h>
 #include <cooperative_groups/reduce.h>
@@ -122,6 +122,26 @@ __global__ void copies(const int* from, int* to) {
 }
 
 #if __CUDA_ARCH__ >= 900
+__global__ void __cluster_dims__(2, 1, 1) clusters(int* values) {
+    __shared__ int share[32];
+    const auto cluster = cg::this_cluster();
+    const auto block = cg::this_thread_block();
+    share[block.thread_rank()] = values[cluster.thread_rank()];
+    cluster.sync();
+    int* const other = cluster.map_shared_rank(share, cluster.block_rank() ^ 1);
+    int value = other[block.thread_rank()] + cluster.query_shared_rank(other);
+    atomicAdd(other, value);
+    auto token = cluster.barrier_arrive();
+    cluster.barrier_wait(std::move(token));
+    value += cluster.num_blocks() + cluster.dim_threads().x + cluster.block_index().x +
+             cluster.dim_blocks().y + __isClusterShared(other);
+    if (block.thread_rank() == 0) values[cluster.thread_rank()] = value;
+    values[0] += __clusterRelativeBlockRank() + __clusterSizeInBlocks() +
+                 __clusterGridDimInClusters().x + __clusterIdx().x + __clusterDimIsSpecified();
+    __cluster_barrier_arrive_relaxed();
+    __cluster_barrier_wait();
+}
+
 __global__ void dependent(int* values) {
     cudaGridDependencySynchronize();
     values[threadIdx.x] += 1;

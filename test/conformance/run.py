@@ -12,7 +12,7 @@ import difflib
 import shlex
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from program import environment, run
@@ -26,6 +26,7 @@ class Setup:
     cuda_libraries: str
     wrapper: list
     limit: float
+    more: dict = field(default_factory=dict)
 
 
 def tail(text, lines=12):
@@ -47,14 +48,14 @@ def differences(direct, wrapped):
 def check(program, setup):
     """Runs one program; returns the seconds that it took and the reasons why it failed."""
     command = [str(program)]
-    direct = run(command, environment(setup.library, setup.cuda_libraries), setup.limit)
+    direct = run(command, environment(setup.library, setup.cuda_libraries) | setup.more, setup.limit)
     if direct.code != 0:
         return direct.seconds, [f"direct run {direct.ended()}", *tail(direct.stdout), *tail(direct.stderr)]
     if not direct.stdout:
         return direct.seconds, ["direct run printed nothing"]
     if not setup.wrapper:
         return direct.seconds, []
-    wrapped = run(setup.wrapper + command, environment(setup.cuda_libraries), setup.limit)
+    wrapped = run(setup.wrapper + command, environment(setup.cuda_libraries) | setup.more, setup.limit)
     if wrapped.code != direct.code:
         return wrapped.seconds, [f"wrapped run {wrapped.ended()}", *tail(wrapped.stdout), *tail(wrapped.stderr)]
     if wrapped.stdout != direct.stdout:
@@ -122,11 +123,13 @@ def main():
     parser.add_argument("--library", default="", help="directory of libcuda.so.1; empty: the system's")
     parser.add_argument("--cuda-libraries", default="", help="directory of libcudart.so.13")
     parser.add_argument("--wrapper", default="", help="command that runs a program through cubar")
+    parser.add_argument("--capability", default="", help="compute capability of the software GPU")
     parser.add_argument("--limit", type=float, default=120, help="seconds for each run")
     parser.add_argument("--control", metavar="BROKEN", help="prove that defects are caught")
     parser.add_argument("programs", nargs="+")
     arguments = parser.parse_args()
-    setup = Setup(arguments.library, arguments.cuda_libraries, shlex.split(arguments.wrapper), arguments.limit)
+    setup = Setup(arguments.library, arguments.cuda_libraries, shlex.split(arguments.wrapper), arguments.limit,
+                  {"CUBAR_SOFTGPU_CC": arguments.capability} if arguments.capability else {})
     if arguments.control:
         return control(arguments.control, arguments.programs[0], setup)
     return run_all(arguments.programs, setup)

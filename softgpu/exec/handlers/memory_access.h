@@ -37,6 +37,7 @@ inline char* resolve_generic(Warp& warp, const Insn* insn, unsigned lane, uint64
     if (address - kSharedWindow < kWindowBytes) {
         const uint64_t offset = address - kSharedWindow;
         if (offset + bytes <= warp.shared_bytes) return warp.shared + offset;
+        if (char* const at = cluster_shared(warp, offset, bytes); at != nullptr) return at;
     } else if (address - kLocalWindow < kWindowBytes) {
         const uint64_t offset = address - kLocalWindow;
         if (offset + bytes <= warp.local_bytes) {
@@ -106,13 +107,11 @@ inline bool resolve(Warp& warp, const Insn* insn, uint32_t mask, Slot slot, unsi
         }
         return true;
     }
-    if constexpr (kSpace == ptx::Space::kShared || kSpace == ptx::Space::kLocal) {
+    if constexpr (kSpace == ptx::Space::kLocal) {
         for (unsigned lane = 0; lane < kLanes; ++lane) {
             const bool inside = length >= bytes && address[lane] <= room;
             if (has_lane(mask, lane) && !inside) {
-                const uint64_t window =
-                    kSpace == ptx::Space::kShared ? kSharedWindow : kLocalWindow;
-                fault_illegal_address(warp, insn, window + address[lane]);
+                fault_illegal_address(warp, insn, kLocalWindow + address[lane]);
                 return false;
             }
         }
@@ -120,7 +119,8 @@ inline bool resolve(Warp& warp, const Insn* insn, uint32_t mask, Slot slot, unsi
     } else {
         for (unsigned lane = 0; lane < kLanes; ++lane) {
             const unsigned from = has_lane(mask, lane) ? lane : leader;
-            access.at[lane] = resolve_generic(warp, insn, from, address[lane], bytes);
+            const uint64_t window = kSpace == ptx::Space::kShared ? kSharedWindow : 0;
+            access.at[lane] = resolve_generic(warp, insn, from, window + address[lane], bytes);
             if (access.at[lane] == nullptr) return false;
         }
         // In local memory equal addresses are different places, and neighbours are not adjacent.

@@ -114,11 +114,33 @@ const Insn* rebase_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
     return insn + 1;
 }
 
-// A cluster is one block here: any address of its shared memory is the block's own, of rank 0.
-const Insn* own_rank(Warp& warp, const Insn* insn, uint32_t mask) {
-    uint32_t* d = lanes<uint32_t>(warp, insn->op[0]);
+constexpr unsigned kRankAt = 24;
+static_assert(uint64_t{1} << kRankAt == kClusterStride);
+
+// The same place in the shared memory of the block of rank op[2]. An address keeps its high half,
+// be it generic or not. A rank that there is not gives an address that nobody may touch.
+template <class T>
+const Insn* mapa_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
+    constexpr uint32_t kBeyondAll = 0xff;
+    T* d = lanes<T>(warp, insn->op[0]);
+    const T* a = lanes<T>(warp, insn->op[1]);
+    const uint32_t* rank = lanes<uint32_t>(warp, insn->op[2]);
     for (unsigned lane = 0; lane < kLanes; ++lane) {
-        if (has_lane(mask, lane)) d[lane] = 0;
+        if (!has_lane(mask, lane)) continue;
+        const uint32_t window = rank[lane] < kBeyondAll ? rank[lane] + 1 : kBeyondAll;
+        d[lane] = (a[lane] & ~(T{0xff} << kRankAt)) | T{window} << kRankAt;
+    }
+    return insn + 1;
+}
+
+template <class T>
+const Insn* getctarank_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
+    uint32_t* d = lanes<uint32_t>(warp, insn->op[0]);
+    const T* a = lanes<T>(warp, insn->op[1]);
+    for (unsigned lane = 0; lane < kLanes; ++lane) {
+        if (!has_lane(mask, lane)) continue;
+        const auto window = uint32_t(a[lane] >> kRankAt & 0xff);
+        d[lane] = window == 0 ? warp.facts->cluster_rank : window - 1;
     }
     return insn + 1;
 }
@@ -152,7 +174,10 @@ bool is_in_space(const Warp& warp, const Insn* insn, Space space, uint64_t addre
     const bool in_parameters =
         address - reinterpret_cast<uint64_t>(warp.parameters) < warp.facts->parameter_bytes;
     switch (space) {
-        case Space::kShared:
+        case Space::kShared: {
+            const uint64_t window = (address - kSharedWindow) / kClusterStride;
+            return in_shared && (window == 0 || window == warp.facts->cluster_rank + 1);
+        }
         case Space::kSharedCluster:
             return in_shared;
         case Space::kLocal:
@@ -222,17 +247,17 @@ uint64_t special_value(const Warp& warp, unsigned lane, Special special, unsigne
         case Special::kGridid:
             return facts.grid_id;
         case Special::kClusterid:
-            return component(facts.index, index);
+            return index < 3 ? component(facts.index, index) / component(facts.cluster, index) : 0;
         case Special::kNclusterid:
-            return component(facts.grid, index);
+            return index < 3 ? component(facts.grid, index) / component(facts.cluster, index) : 0;
         case Special::kClusterCtaid:
-            return 0;
+            return index < 3 ? component(facts.index, index) % component(facts.cluster, index) : 0;
         case Special::kClusterNctaid:
-            return index < 3 ? 1 : 0;
+            return component(facts.cluster, index);
         case Special::kClusterCtarank:
-            return 0;
+            return facts.cluster_rank;
         case Special::kClusterNctarank:
-            return 1;
+            return uint64_t{facts.cluster.x} * facts.cluster.y * facts.cluster.z;
         case Special::kLanemaskEq:
             return uint32_t{1} << lane;
         case Special::kLanemaskLe:
@@ -406,9 +431,9 @@ Handler find_move(const Key& key) {
             return key.bits[1] == 64 ? rebase_lanes<uint32_t, uint64_t>
                                      : rebase_lanes<uint32_t, uint32_t>;
         case Opcode::kMapa:
-            return key.bits[0] == 64 ? copy_lanes<uint64_t> : copy_lanes<uint32_t>;
+            return key.bits[0] == 64 ? mapa_lanes<uint64_t> : mapa_lanes<uint32_t>;
         case Opcode::kGetctarank:
-            return own_rank;
+            return key.bits[1] == 64 ? getctarank_lanes<uint64_t> : getctarank_lanes<uint32_t>;
         case Opcode::kIsspacep:
             return key.bits[1] == 64 ? isspacep_lanes<uint64_t> : isspacep_lanes<uint32_t>;
         default:

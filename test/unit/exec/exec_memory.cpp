@@ -310,13 +310,16 @@ TEST_CASE("An instruction that is lacking is refused with its name and line") {
     REQUIRE(log.find("line 9") != std::string::npos);
 }
 
-TEST_CASE("A kernel that requires clusters of several blocks is refused") {
+TEST_CASE("A kernel that counts its grid in clusters is refused") {
     Machine machine(R"(
-.visible .entry one() .explicitcluster .reqnctapercluster 1, 1, 1 { ret; }
-.visible .entry two() .explicitcluster .reqnctapercluster 1, 2, 1 { ret; }
+.visible .entry one() .explicitcluster .reqnctapercluster 1, 2, 1 { ret; }
+.visible .entry two() .reqntid 32 .reqnctapercluster 1, 2, 1 .blocksareclusters { ret; }
 )");
     std::string log;
     REQUIRE(machine.program->prepare(*machine.program->kernel("one"), log));
+    const KernelInfo& one = machine.program->info(*machine.program->kernel("one"));
+    CHECK(one.required_cluster.y == 2);
+    CHECK(one.needs_cluster);
     REQUIRE_FALSE(machine.program->prepare(*machine.program->kernel("two"), log));
     INFO(log);
     REQUIRE(log.find("clusters") != std::string::npos);

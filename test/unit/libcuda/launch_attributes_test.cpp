@@ -79,6 +79,39 @@ TEST_CASE("A cooperative launch crosses as one, and the caller learns of it",
     CHECK(encoded.attributes.cooperative());
 }
 
+TEST_CASE("Clusters fit the grid, the kernel and the device", "[launch attributes]") {
+    DeviceFacts device{};
+    device.attribute[CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH] = 1;
+    KernelFacts kernel;
+    const auto check = [&](unsigned x, unsigned y, unsigned z) {
+        CUlaunchAttribute cluster = attribute(CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION);
+        cluster.value.clusterDim.x = x;
+        cluster.value.clusterDim.y = y;
+        cluster.value.clusterDim.z = z;
+        const Encoded encoded = encode({cluster});
+        if (encoded.result != CUDA_SUCCESS) return encoded.result;
+        return encoded.attributes.check_cluster(device, kernel, {64, 6, 1});
+    };
+    CHECK(check(0, 1, 1) == CUDA_ERROR_INVALID_VALUE);
+    CHECK(check(1, 1, 1) == CUDA_SUCCESS);
+    CHECK(check(4, 2, 1) == CUDA_SUCCESS);
+    CHECK(check(2, 4, 1) == CUDA_ERROR_INVALID_CLUSTER_SIZE);
+    CHECK(check(4, 1, 2) == CUDA_ERROR_INVALID_CLUSTER_SIZE);
+    CHECK(check(16, 1, 1) == CUDA_ERROR_INVALID_CLUSTER_SIZE);
+    CHECK(check(0x80000000, 0x80000000, 4) == CUDA_ERROR_INVALID_CLUSTER_SIZE);
+    kernel.attribute[CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED] = 1;
+    CHECK(check(16, 1, 1) == CUDA_SUCCESS);
+    CHECK(check(32, 1, 1) == CUDA_ERROR_INVALID_CLUSTER_SIZE);
+    kernel.attribute[CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH] = 4;
+    kernel.attribute[CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT] = 1;
+    kernel.attribute[CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH] = 1;
+    CHECK(check(4, 1, 1) == CUDA_SUCCESS);
+    CHECK(check(2, 1, 1) == CUDA_ERROR_INVALID_CLUSTER_SIZE);
+    device.attribute[CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH] = 0;
+    CHECK(check(4, 1, 1) == CUDA_ERROR_NOT_SUPPORTED);
+    CHECK(encode({}).attributes.check_cluster(device, kernel, {3, 1, 1}) == CUDA_SUCCESS);
+}
+
 TEST_CASE("A launch never runs without what it asked for", "[launch attributes]") {
     CHECK(encode({attribute(CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE)}).result ==
           CUDA_ERROR_NOT_SUPPORTED);

@@ -154,6 +154,25 @@ CUBAR_API cuGraphHostNodeGetParams(CUgraphNode node, CUDA_HOST_NODE_PARAMS* out)
     return CUDA_SUCCESS;
 }
 
+CUBAR_API cuGraphBatchMemOpNodeGetParams(CUgraphNode node, CUDA_BATCH_MEM_OP_NODE_PARAMS* out) {
+    Asked asked;
+    node_wire::BatchMemOp batch{};
+    CUBAR_TRY(ask(node, CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, out, asked, batch));
+    const auto resources = resources_of(asked.caller, asked.info.graph);
+    const auto operations = std::span<const std::byte>(asked.info.bytes).subspan(sizeof batch);
+    if (resources == nullptr || operations.size() / sizeof *out->paramArray != batch.count) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    *out = {pointer_to<CUcontext>(batch.context), batch.count, nullptr, batch.flags};
+    if (batch.count == 0) return CUDA_SUCCESS;
+    // They are shown as a whole, and stay until the node is asked again.
+    const KernelParameter whole{};
+    void** shown = resources->show_parameters(cubar::GraphNodeHandle(bits_of(node)),
+                                              std::span(&whole, 1), operations);
+    out->paramArray = static_cast<CUstreamBatchMemOpParams*>(shown[0]);
+    return CUDA_SUCCESS;
+}
+
 CUBAR_API cuGraphEventRecordNodeGetEvent(CUgraphNode node, CUevent* out) {
     return show_event(node, CU_GRAPH_NODE_TYPE_EVENT_RECORD, out);
 }

@@ -182,6 +182,7 @@ private:
         bytes_.insert(bytes_.end(), first, first + count);
     }
     CUresult read_kernel(Session& session, CUgraphNode node);
+    CUresult read_batch(Session& session, CUgraphNode node);
 
     std::vector<std::byte> bytes_;
 };
@@ -226,6 +227,28 @@ CUresult ShownParameters::read_kernel(Session& session, CUgraphNode node) {
     shown.parameter_bytes = static_cast<std::uint32_t>(block.size());
     add(shown);
     add_bytes(block.data(), block.size());
+    return CUDA_SUCCESS;
+}
+
+CUresult ShownParameters::read_batch(Session& session, CUgraphNode node) {
+    CUDA_BATCH_MEM_OP_NODE_PARAMS batch{};
+    CUBAR_TRY(ask(session.driver().cuGraphBatchMemOpNodeGetParams, node, &batch));
+    ContextHandle context;
+    if (batch.ctx != nullptr) {
+        context = find_object<ContextHandle>(session.contexts, batch.ctx, &ContextObject::context);
+    }
+    add(node::BatchMemOp{context, batch.count, batch.flags});
+    for (CUstreamBatchMemOpParams each : std::span(batch.paramArray, batch.count)) {
+        // For the driver's own use; it lies there in both kinds that have one.
+        if (each.operation == CU_STREAM_MEM_OP_WAIT_VALUE_32 ||
+            each.operation == CU_STREAM_MEM_OP_WAIT_VALUE_64) {
+            each.waitValue.alias = 0;
+        } else if (each.operation == CU_STREAM_MEM_OP_WRITE_VALUE_32 ||
+                   each.operation == CU_STREAM_MEM_OP_WRITE_VALUE_64) {
+            each.writeValue.alias = 0;
+        }
+        add(each);
+    }
     return CUDA_SUCCESS;
 }
 
@@ -275,6 +298,8 @@ CUresult ShownParameters::read(Session& session, CUgraphNode node, GraphHandle g
             add(node::Event{find_object<EventHandle>(session.events, event, &EventObject::event)});
             return CUDA_SUCCESS;
         }
+        case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
+            return read_batch(session, node);
         default:
             return CUDA_SUCCESS;
     }

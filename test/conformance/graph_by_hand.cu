@@ -206,6 +206,49 @@ void children_and_events() {
     CUDA(cudaFree(device));
 }
 
+void batches() {
+    int* device;
+    CUDA(cudaMalloc(&device, 2 * sizeof(int)));
+    const auto address = reinterpret_cast<CUdeviceptr>(device);
+    CUgraph graph;
+    DRIVER(cuGraphCreate(&graph, 0));
+    CUstreamBatchMemOpParams operations[2]{};
+    for (unsigned i = 0; i < 2; ++i) {
+        operations[i].writeValue.operation = CU_STREAM_MEM_OP_WRITE_VALUE_32;
+        operations[i].writeValue.address = address + 4 * i;
+        operations[i].writeValue.value = 30 + i;
+    }
+    CUDA_BATCH_MEM_OP_NODE_PARAMS batch{nullptr, 2, operations, 0};
+    DRIVER(cuCtxGetCurrent(&batch.ctx));
+    CUgraphNode node;
+    DRIVER(cuGraphAddBatchMemOpNode(&node, graph, nullptr, 0, &batch));
+    CUDA_BATCH_MEM_OP_NODE_PARAMS shown{};
+    DRIVER(cuGraphBatchMemOpNodeGetParams(node, &shown));
+    CHECK(shown.count == 2);
+    CHECK(shown.paramArray[1].operation == CU_STREAM_MEM_OP_WRITE_VALUE_32);
+    CHECK(shown.paramArray[1].writeValue.address == address + 4);
+    CHECK(shown.paramArray[1].writeValue.value == 31);
+    batch.count = 1;
+    operations[0].writeValue.value = 50;
+    DRIVER(cuGraphBatchMemOpNodeSetParams(node, &batch));
+    DRIVER(cuGraphBatchMemOpNodeGetParams(node, &shown));
+    CHECK(shown.count == 1);
+    CHECK(shown.paramArray[0].writeValue.value == 50);
+    CUgraphNode empty;
+    DRIVER(cuGraphAddEmptyNode(&empty, graph, nullptr, 0));
+    DRIVER_FAILS(cuGraphBatchMemOpNodeGetParams(empty, &shown), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_FAILS(cuGraphBatchMemOpNodeGetParams(node, nullptr), CUDA_ERROR_INVALID_VALUE);
+    CUgraphExec exec;
+    DRIVER(cuGraphInstantiate(&exec, graph, 0));
+    DRIVER(cuGraphLaunch(exec, nullptr));
+    int value = 0;
+    CUDA(cudaMemcpy(&value, device, sizeof value, cudaMemcpyDeviceToHost));
+    CHECK(value == 50);
+    DRIVER(cuGraphExecDestroy(exec));
+    DRIVER(cuGraphDestroy(graph));
+    CUDA(cudaFree(device));
+}
+
 void user_objects() {
     std::atomic<int> ended{0};
     cudaUserObject_t object;
@@ -226,6 +269,7 @@ void user_objects() {
 int main() {
     nodes_and_edges();
     children_and_events();
+    batches();
     user_objects();
     std::puts("graphs built by hand: right");
     return 0;

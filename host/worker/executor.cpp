@@ -17,6 +17,17 @@ namespace cubar::host {
 using transport::Next;
 using transport::Record;
 
+namespace {
+
+/// What of an answer is to be sent. Most of a long one is room for text or a list that is mostly
+/// empty; the guest's structure is zeros before it comes, so zeros at the end need not.
+std::span<const std::byte> worth_sending(const std::byte* reply, std::size_t bytes) {
+    while (bytes > kInlineReplyBytes && reply[bytes - 1] == std::byte{0}) --bytes;
+    return {reply, bytes};
+}
+
+}  // namespace
+
 const char* Executor::run(int stop) {
     relax_capture_mode(parts_.session.driver());
     for (;;) {
@@ -113,7 +124,7 @@ void Executor::finish(const Dispatch& entry, const Record& record, CUresult resu
     if (!entry.answers) return;
     const transport::Error error =
         parts_.replies.write(header.reply_slot, static_cast<std::uint32_t>(result), record.end(),
-                             std::span(reply, entry.reply_bytes));
+                             worth_sending(reply, entry.reply_bytes));
     if (error != transport::Error::kNone) {
         CUBAR_LOG(kError, "%s: no answer: %s", entry.name, transport::describe(error));
     }

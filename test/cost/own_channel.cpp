@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
@@ -40,6 +41,9 @@ std::vector<Part> mapped_parts() {
     return parts;
 }
 
+/// By opcodes.lock. What an inline copy moves is in its record.
+enum Opcode : std::uint32_t { kCopyIn = 0x014, kCopyOut = 0x015, kMemcpyAsync = 0x091 };
+
 }  // namespace
 
 OwnChannel::OwnChannel() {
@@ -49,12 +53,14 @@ OwnChannel::OwnChannel() {
     if (first == parts.end()) throw std::runtime_error("the device's header is not mapped");
     const auto& header = *reinterpret_cast<const Header*>(first->at);
     if (header.magic != kMagic) throw std::runtime_error("what is mapped is another device");
+    arena_bytes_ = header.arena_bytes;
     for (const Part& part : parts) {
         if (part.offset < header.channels_offset || part.offset >= header.arena_offset) continue;
         const std::uint64_t in_channel =
             (part.offset - header.channels_offset) % header.channel_stride;
         if (in_channel == offsetof(Channel, control)) {
             control_ = reinterpret_cast<ChannelControl*>(part.at);
+            slots_ = reinterpret_cast<const ReplySlot*>(part.at + offsetof(Channel, reply));
         } else if (in_channel == offsetof(Channel, ring)) {
             ring_ = part.at;
         }
@@ -69,22 +75,42 @@ Sent OwnChannel::count() {
     sent.bytes = tail - seen_;
     if (sent.bytes > kRingBytes) throw std::runtime_error("too much was sent to count it");
     while (seen_ != tail) {
-        // Records are aligned to 16 bytes and so is the ring's size: a header may wrap in its
-        // middle.
-        RecordHeader header;
-        const std::size_t at = seen_ % kRingBytes;
-        const std::size_t whole = std::min(sizeof header, kRingBytes - at);
-        std::memcpy(&header, ring_ + at, whole);
-        std::memcpy(reinterpret_cast<std::byte*>(&header) + whole, ring_, sizeof header - whole);
+        Copy copy{};
+        const RecordHeader header = read(seen_, copy);
         if (header.bytes < sizeof header || header.bytes > tail - seen_) {
             throw std::runtime_error("what was sent is no record");
         }
         ++sent.records;
         ++sent.opcodes[header.opcode];
-        if (header.reply_slot != kNoReply) ++sent.round_trips;
         seen_ += header.bytes;
+        if (crosses(header.opcode, copy)) sent.copied += copy.bytes;
+        if (header.reply_slot >= kReplySlots) continue;
+        ++sent.round_trips;
+        const ReplySlot& slot = slots_[header.reply_slot];
+        if (slot.position == seen_) sent.answered += slot.bytes;
     }
     return sent;
+}
+
+RecordHeader OwnChannel::read(Position at, Copy& copy) const {
+    // Records are aligned to 16 bytes and so is the ring's size: one may wrap in its middle.
+    std::array<std::byte, sizeof(RecordHeader) + sizeof(Copy)> bytes;
+    const std::size_t begin = at % kRingBytes;
+    const std::size_t whole = std::min(bytes.size(), kRingBytes - begin);
+    std::memcpy(bytes.data(), ring_ + begin, whole);
+    std::memcpy(bytes.data() + whole, ring_, bytes.size() - whole);
+    RecordHeader header;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    std::memcpy(&copy, bytes.data() + sizeof header, sizeof copy);
+    return header;
+}
+
+bool OwnChannel::crosses(std::uint32_t opcode, const Copy& copy) const {
+    const auto in_arena = [this](std::uint64_t address) {
+        return address - control_->arena_address < arena_bytes_;
+    };
+    return opcode == kCopyIn || opcode == kCopyOut ||
+           (opcode == kMemcpyAsync && (in_arena(copy.target) || in_arena(copy.source)));
 }
 
 void OwnChannel::pretend_worker_awake() {

@@ -77,7 +77,7 @@ def on_cuda(case, setup, follow):
     log = calls.read_text(errors="replace").splitlines() if calls.exists() else []
     cuda, reasons = ended(outcome, "cuda", logits, [line for line in log if " ERROR " in line])
     if cuda is not None and graphs:
-        reasons += check_counts(cuda) if setup.wrapper else check_launches(case, log)
+        reasons += check_counts(case, cuda) if setup.wrapper else check_launches(case, log)
     return cuda, reasons
 
 
@@ -87,13 +87,14 @@ def check_launches(case, log):
     return [] if launches >= needed else [f"{launches} graph launches, not {needed} or more"]
 
 
-def check_counts(cuda):
+def check_counts(case, cuda):
     """A token is one graph launch, once warm; the last tokens are, and they send little else."""
     name_of = token_cost.names((ROOT / "include" / "cubar" / "api" / "opcodes.lock").read_text())
-    warm = cuda.sent[-4:]
-    if len(warm) < 4:
+    warm = cuda.sent[-7:]
+    if len(warm) < 7:
         return [f"only {len(warm)} tokens were counted"]
-    return [f"a warm token sent {what}" for sent in warm for what in token_cost.excess(sent, name_of)]
+    return [f"a warm token sent {what}" for sent in warm for what in token_cost.excess(sent, name_of, case)] + \
+        token_cost.excess_waits(warm)
 
 
 def check(case, setup, generate_on_cuda=on_cuda):

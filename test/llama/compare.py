@@ -10,12 +10,18 @@ NMSE = 5e-4
 
 @dataclass
 class Sent:
-    """What one token sent: records, those that wait for an answer, bytes, records by opcode."""
+    """What one token sent: records, those that wait for an answer, their bytes, records by opcode; and
+    the bytes that were copied to and from the device, and those of answers."""
 
     records: int
     round_trips: int
     length: int
     opcodes: dict
+    copied: int = 0
+    answered: int = 0
+
+    def bytes(self):
+        return self.length + self.copied + self.answered
 
 
 @dataclass
@@ -34,8 +40,10 @@ class Generated:
 def sent(text):
     """Parses a line "sent", without that word."""
     _, _, records, round_trips, length, *opcodes = text.split()
-    by_opcode = {int(o, 16): int(n) for o, n in (pair.split(":") for pair in opcodes)}
-    return Sent(int(records), int(round_trips), int(length), by_opcode)
+    counts = dict(pair.split(":") for pair in opcodes)
+    payload = {name: int(counts.pop(name, 0)) for name in ("copied", "answered")}
+    by_opcode = {int(o, 16): int(n) for o, n in counts.items()}
+    return Sent(int(records), int(round_trips), int(length), by_opcode, **payload)
 
 
 def read(stdout, logits_path):

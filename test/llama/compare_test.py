@@ -8,8 +8,9 @@ import unittest
 from array import array
 from pathlib import Path
 
+from case import Case
 from compare import NMSE, Generated, Sent, nmse, partings, read
-from token_cost import excess
+from token_cost import excess, excess_waits
 
 PLACES = [(0, 0, 0), (0, 0, 1)]
 
@@ -74,8 +75,8 @@ class Read(unittest.TestCase):
         self.assertEqual((run.offloaded, run.seconds), ("3/3", {"model": [0.5]}))
 
     def test_what_was_sent(self):
-        run = self.read(b"sent 0 1 10 2 592 0x1d:1 0x91:9\ntoken 0 0 1 9\n", 1, 2)
-        self.assertEqual(run.sent, [Sent(10, 2, 592, {0x1D: 1, 0x91: 9})])
+        run = self.read(b"sent 0 1 10 2 592 copied:2704 answered:12 0x1d:1 0x91:9\ntoken 0 0 1 9\n", 1, 2)
+        self.assertEqual(run.sent, [Sent(10, 2, 592, {0x1D: 1, 0x91: 9}, 2704, 12)])
 
     def test_no_tokens(self):
         with self.assertRaises(ValueError):
@@ -87,32 +88,47 @@ class Read(unittest.TestCase):
 
 
 class Excess(unittest.TestCase):
-    NAMES = {1: "cuGraphLaunch", 2: "cuMemcpyHtoDAsync", 3: "cuCtxGetCurrent", 4: "cuStreamSynchronize"}
+    NAMES = {1: "cuGraphLaunch", 2: "cuMemcpyAsync", 3: "cuCtxGetCurrent", 4: "cuStreamSynchronize",
+             5: "output", 6: "cuMemcpy3DAsync"}
+    WARM = {1: 1, 2: 7, 4: 1, 5: 1}
 
-    def excess(self, opcodes, round_trips=2, length=600):
-        return excess(Sent(sum(opcodes.values()), round_trips, length, opcodes), self.NAMES)
+    def excess(self, opcodes, round_trips=2, length=592, copied=2704, answered=12, sequences=1):
+        sent = Sent(sum(opcodes.values()), round_trips, length, opcodes, copied, answered)
+        return excess(sent, self.NAMES, Case("", "Q4_0", sequences=sequences))
 
     def test_a_warm_token(self):
-        self.assertEqual(self.excess({1: 1, 2: 7, 4: 1}), [])
+        self.assertEqual(self.excess(self.WARM), [])
 
     def test_no_graph_or_two(self):
         self.assertTrue(self.excess({2: 7}))
-        self.assertTrue(self.excess({1: 2}))
+        self.assertTrue(self.excess(self.WARM | {1: 2}))
 
     def test_a_query(self):
-        self.assertTrue(self.excess({1: 1, 3: 1}))
+        self.assertTrue(self.excess(self.WARM | {3: 1}))
 
     def test_an_unknown_record(self):
-        self.assertTrue(self.excess({1: 1, 9: 1}))
+        self.assertTrue(self.excess(self.WARM | {9: 1}))
 
-    def test_round_trips(self):
-        self.assertTrue(self.excess({1: 1}, round_trips=3))
+    def test_a_copy_that_is_not_counted(self):
+        self.assertTrue(self.excess(self.WARM | {6: 1}))
 
-    def test_waits_that_the_host_completed_are_counted_apart(self):
-        self.assertEqual(self.excess({1: 1, 4: 7}, round_trips=8), [])
+    def test_round_trips_that_are_no_waits(self):
+        self.assertTrue(self.excess(self.WARM | {5: 2}, round_trips=3))
+
+    def test_waits_of_one_token_are_left_to_the_median(self):
+        self.assertEqual(self.excess(self.WARM | {4: 7}, round_trips=8, length=592 + 6 * 48), [])
+
+    def test_waits(self):
+        def tokens(*round_trips):
+            return [Sent(10, n, 592, self.WARM) for n in round_trips]
+        self.assertEqual(excess_waits(tokens(2, 3, 2, 7, 2)), [])
+        self.assertTrue(excess_waits(tokens(2, 3, 3, 7, 2)))
+        self.assertTrue(excess_waits(tokens(8, 8, 8, 8, 8)))
 
     def test_bytes(self):
-        self.assertTrue(self.excess({1: 1}, length=5000))
+        self.assertEqual(self.excess(self.WARM, copied=2 * 2704, sequences=2), [])
+        for much in ({"length": 1000}, {"copied": 3100}, {"answered": 4016}, {"copied": 0}):
+            self.assertTrue(self.excess(self.WARM, **much), much)
 
 
 if __name__ == "__main__":

@@ -233,8 +233,10 @@ private:
             return;
         }
         const cubar::cost::Sent sent = channel_->count();
-        std::printf("sent %u %u %u %u %llu", request, position, sent.records, sent.round_trips,
-                    static_cast<unsigned long long>(sent.bytes));
+        std::printf("sent %u %u %u %u %llu copied:%llu answered:%llu", request, position,
+                    sent.records, sent.round_trips, static_cast<unsigned long long>(sent.bytes),
+                    static_cast<unsigned long long>(sent.copied),
+                    static_cast<unsigned long long>(sent.answered));
         for (const auto& [opcode, times] : sent.opcodes) std::printf(" %#x:%u", opcode, times);
         std::printf("\n");
     } catch (const std::runtime_error& error) {

@@ -34,7 +34,7 @@ def in_guest(bench):
         job = bench.guest.call(script(case, follow=follow), limit=setup.limit)
         outcome = Outcome(job.output(), job.errors().encode(), job.code, setup.limit)
         cuda, reasons = ended(outcome, "cuda", logits)
-        return cuda, reasons or check_counts(cuda)
+        return cuda, reasons or check_counts(case, cuda)
     return generate
 
 

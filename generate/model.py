@@ -20,6 +20,8 @@ HANDLES = {
     'user_object': ('CUuserObject', 'UserObjectHandle'),
     'memory': ('CUmemGenericAllocationHandle', 'MemoryHandle'),
     'memory_pool': ('CUmemoryPool', 'MemoryPoolHandle'),
+    'array': ('CUarray', 'ArrayHandle'),
+    'mipmapped_array': ('CUmipmappedArray', 'MipmappedArrayHandle'),
 }
 HANDLE_OF_C = {c: word for word, (c, _) in HANDLES.items()}
 
@@ -47,6 +49,8 @@ WIRE_OF_C = {
     'cuuint32_t': 'u32',
     'cuuint64_t': 'u64',
     'CUdeviceptr': 'u64',
+    'CUtexObject': 'u64',
+    'CUsurfObject': 'u64',
     'CUdevice': 'device',
 }
 

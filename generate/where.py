@@ -32,6 +32,8 @@ _BULK = {
     'copy_out': [('transport/bulk_copy.cpp', r'\bbulk_read\(')],
     'copy_3d': [('transport/bulk_copy.cpp', r'\bbulk_write\('),
                 ('transport/bulk_copy.cpp', r'\bbulk_read\(')],
+    'copy_array': [('transport/bulk_copy.cpp', r'\bbulk_write\('),
+                   ('transport/bulk_copy.cpp', r'\bbulk_read\(')],
     'image_part': [('transport/bulk_copy.cpp', r'\bbulk_write\(')],
 }
 _DRIVER_CALL = re.compile(r'\bdriver(?:_|\(\))?(?:\.|->)(cu[A-Z]\w*)')

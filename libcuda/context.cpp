@@ -73,6 +73,10 @@ void drop_context(const Caller& caller, ContextHandle handle) {
     session.occupancy.clear();
     session.modules.forget_if(
         [&](ModuleHandle, const Module& object) { return object.context == handle; });
+    const auto belongs = [&](auto, const auto& object) { return object.context == handle; };
+    session.arrays.forget_if(belongs);
+    session.mipmapped_arrays.forget_if(belongs);
+    session.images.forget_context(handle);
     session.addresses.remove_if([&](const MemoryRange& range) {
         if (range.context != handle) return false;
         if (range.reserved != 0) session.reservations.release(range.begin, range.reserved);

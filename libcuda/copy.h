@@ -14,11 +14,21 @@ enum class Reach : std::uint8_t {
     kGuest,  ///< by this process alone: its bytes pass through the ring or through staging
 };
 
-/// One end of a copy.
+/// A place in an array, or the size of a part of one: bytes, rows, slices.
+struct ArrayPlace {
+    std::uint64_t x = 0;
+    std::uint64_t y = 0;
+    std::uint64_t z = 0;
+};
+
+/// One end of a copy: memory, or a part of an array.
 struct CopyEnd {
     std::uint64_t address = 0;
     Reach reach = Reach::kGuest;
     bool on_device = false;
+    ArrayHandle array{};  ///< null: memory
+    ArrayPlace corner{};
+    std::uint32_t element = 0;  ///< bytes of one of the array
 
     std::byte* data() const { return reinterpret_cast<std::byte*>(address); }
 };
@@ -30,6 +40,9 @@ enum class Expected : std::uint8_t { kHost, kDevice, kEither };
 /// application says, or where a range that CUDA knows ends before `bytes`.
 CUresult find_end(const Caller& caller, std::uint64_t address, std::uint64_t bytes,
                   Expected expected, CopyEnd& out);
+/// The same of a part of an array.
+CUresult find_end(const Caller& caller, CUarray array, const ArrayPlace& corner,
+                  const ArrayPlace& size, CopyEnd& out);
 
 /// Sees to it that staged copies will go on when the application has taken the whole arena. False:
 /// there is no room even for them.
@@ -97,7 +110,10 @@ CUresult copy_box(const Caller& caller, Stream& stream, const CopyBox& box, Prom
 /// The box that CUDA's structure describes, if it may be copied at all.
 CUresult find_box(const Caller& caller, const CUDA_MEMCPY3D& copy, CopyBox& box);
 
-/// The request for a box whose ends the GPU reaches.
-wire::copy_3d::Request on_gpu(const CopyBox& box);
+/// Two arrays have elements of one size.
+CUresult check_elements(const CopyBox& box);
+
+/// Posts the copy of a box whose ends the GPU reaches.
+CUresult post_box(const Caller& caller, Stream& stream, const CopyBox& box);
 
 }  // namespace cubar::guest

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies of rows: cuMemcpy2D, 3D and their peer variants. CUDA arrays are not remoted, so that both
-// ends are linear memory.
+// Copies of rows: cuMemcpy2D, 3D and their peer variants, between memory and arrays.
 #include <algorithm>
 #include <array>
 #include <cstring>
 
+#include "libcuda/array.h"
 #include "libcuda/copy.h"
 #include "libcuda/graph_copy.h"
 #include "transport/bulk_copy.h"
@@ -45,10 +45,9 @@ std::uint64_t source_of(const CopyBox& box, std::uint64_t slice, std::uint64_t r
     return box.source.address + slice * box.source_slice + row * box.source_pitch;
 }
 
-}  // namespace
-
-wire::copy_3d::Request on_gpu(const CopyBox& box) {
-    wire::copy_3d::Request request{};
+/// Without a fence. What neither end is an array of crosses as a copy_3d, which has less to say.
+wire::copy_array::Request on_gpu(const CopyBox& box) {
+    wire::copy_array::Request request{};
     request.destination = box.target.address;
     request.source = box.source.address;
     request.destination_pitch = box.target_pitch;
@@ -58,33 +57,75 @@ wire::copy_3d::Request on_gpu(const CopyBox& box) {
     request.width_bytes = box.width;
     request.height = box.height;
     request.depth = box.depth;
+    request.destination_array = box.target.array;
+    request.source_array = box.source.array;
+    const auto put = [](const ArrayPlace& place, std::uint64_t(&corner)[3]) {
+        corner[0] = place.x;
+        corner[1] = place.y;
+        corner[2] = place.z;
+    };
+    put(box.target.corner, request.destination_corner);
+    put(box.source.corner, request.source_corner);
     request.fence = kNoFence;
     return request;
 }
 
-namespace {
+wire::copy_3d::Request between_memory(const wire::copy_array::Request& box) {
+    wire::copy_3d::Request request{};
+    request.destination = box.destination;
+    request.source = box.source;
+    request.destination_pitch = box.destination_pitch;
+    request.source_pitch = box.source_pitch;
+    request.destination_slice = box.destination_slice;
+    request.source_slice = box.source_slice;
+    request.width_bytes = box.width_bytes;
+    request.height = box.height;
+    request.depth = box.depth;
+    request.destination_in_arena = box.destination_in_arena;
+    request.source_in_arena = box.source_in_arena;
+    request.fence = box.fence;
+    return request;
+}
 
-wire::copy_3d::Request batch_in(const CopyBox& box, const Batch& batch, std::uint64_t offset) {
-    wire::copy_3d::Request request = on_gpu(box);
-    request.destination = target_of(box, batch.slice, batch.row);
+bool has_array(const wire::copy_array::Request& request) {
+    return request.destination_array || request.source_array;
+}
+
+CUresult post_batch(StagedCopy& staged, StagingChunk& chunk,
+                    const wire::copy_array::Request& request) {
+    return has_array(request) ? staged.post_with<wire::copy_array>(chunk, request)
+                              : staged.post_with<wire::copy_3d>(chunk, between_memory(request));
+}
+
+/// A batch as a box of its own.
+wire::copy_array::Request batch_of(const CopyBox& box, const Batch& batch) {
+    CopyBox part = box;
+    part.height = batch.rows;
+    part.depth = 1;
+    part.target.address = target_of(box, batch.slice, batch.row);
+    part.source.address = source_of(box, batch.slice, batch.row);
+    for (CopyEnd* const end : {&part.target, &part.source}) {
+        end->corner.y += batch.row;
+        end->corner.z += batch.slice;
+    }
+    return on_gpu(part);
+}
+
+wire::copy_array::Request batch_in(const CopyBox& box, const Batch& batch, std::uint64_t offset) {
+    wire::copy_array::Request request = batch_of(box, batch);
     request.source = offset;
     request.source_in_arena = 1;
     request.source_pitch = box.width;
     request.source_slice = box.width * batch.rows;
-    request.height = batch.rows;
-    request.depth = 1;
     return request;
 }
 
-wire::copy_3d::Request batch_out(const CopyBox& box, const Batch& batch, std::uint64_t offset) {
-    wire::copy_3d::Request request = on_gpu(box);
+wire::copy_array::Request batch_out(const CopyBox& box, const Batch& batch, std::uint64_t offset) {
+    wire::copy_array::Request request = batch_of(box, batch);
     request.destination = offset;
     request.destination_in_arena = 1;
-    request.source = source_of(box, batch.slice, batch.row);
     request.destination_pitch = box.width;
     request.destination_slice = box.width * batch.rows;
-    request.height = batch.rows;
-    request.depth = 1;
     return request;
 }
 
@@ -102,7 +143,7 @@ CUresult box_in(const Caller& caller, Stream& stream, const CopyBox& box) {
                 reinterpret_cast<const std::byte*>(source_of(box, batch.slice, batch.row + row)),
                 box.width, caller.channel().memory_type());
         }
-        CUBAR_TRY(staged.post_with<wire::copy_3d>(*chunk, batch_in(box, batch, chunk->offset)));
+        CUBAR_TRY(post_batch(staged, *chunk, batch_in(box, batch, chunk->offset)));
     }
     return CUDA_SUCCESS;
 }
@@ -117,8 +158,8 @@ CUresult box_out(const Caller& caller, Stream& stream, const CopyBox& box) {
         for (; requested < batches.count() && requested < read + StagingSet::kChunks; ++requested) {
             StagingChunk*& chunk = asked[requested % StagingSet::kChunks];
             CUBAR_TRY(staged.free_chunk(requested, chunk));
-            CUBAR_TRY(staged.post_with<wire::copy_3d>(
-                *chunk, batch_out(box, batches[requested], chunk->offset)));
+            CUBAR_TRY(
+                post_batch(staged, *chunk, batch_out(box, batches[requested], chunk->offset)));
         }
         StagingChunk& chunk = *asked[read % StagingSet::kChunks];
         CUBAR_TRY(staged.await(chunk));
@@ -146,18 +187,47 @@ CUresult copy_rows(const Caller& caller, Stream& stream, const CopyBox& box, Pro
     return CUDA_SUCCESS;
 }
 
+/// In parts whose rows fit into a staging chunk: elements of arrays are not torn.
+CUresult copy_columns(const Caller& caller, Stream& stream, const CopyBox& box, Promise promise) {
+    for (std::uint64_t x = 0; x < box.width; x += StagingChunk::kBytes) {
+        CopyBox part = box;
+        part.width = std::min<std::uint64_t>(box.width - x, StagingChunk::kBytes);
+        for (CopyEnd* const end : {&part.target, &part.source}) {
+            end->address += x;
+            end->corner.x += x;
+        }
+        CUBAR_TRY(copy_box(caller, stream, part, promise));
+    }
+    return CUDA_SUCCESS;
+}
+
 }  // namespace
+
+CUresult post_box(const Caller& caller, Stream& stream, const CopyBox& box) {
+    const wire::copy_array::Request request = on_gpu(box);
+    return has_array(request) ? post<wire::copy_array>(caller, stream, request)
+                              : post<wire::copy_3d>(caller, stream, between_memory(request));
+}
+
+CUresult check_elements(const CopyBox& box) {
+    const bool differ =
+        box.target.array && box.source.array && box.target.element != box.source.element;
+    return differ ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
 
 CUresult copy_box(const Caller& caller, Stream& stream, const CopyBox& box, Promise promise) {
     if (is_capturing(stream)) return capture_box(caller, stream, box, promise);
     const bool to_gpu = box.target.reach == Reach::kGpu;
     const bool from_gpu = box.source.reach == Reach::kGpu;
     if (to_gpu && from_gpu) {
-        CUBAR_TRY(post<wire::copy_3d>(caller, stream, on_gpu(box)));
+        CUBAR_TRY(post_box(caller, stream, box));
         if (promise == Promise::kAsync || (box.target.on_device && box.source.on_device)) {
             return CUDA_SUCCESS;
         }
         return wait_for(caller, stream, stream.last.load(std::memory_order_relaxed));
+    }
+    if (box.width > StagingChunk::kBytes && (box.target.array || box.source.array)) {
+        return copy_columns(caller, stream, box, promise);
     }
     if (to_gpu == from_gpu || box.width > StagingChunk::kBytes) {
         return copy_rows(caller, stream, box, promise);
@@ -172,6 +242,7 @@ struct Side {
     CUmemorytype type;
     std::uint64_t host;
     CUdeviceptr device;
+    CUarray array;
     std::uint64_t x;
     std::uint64_t y;
     std::uint64_t z;
@@ -184,6 +255,11 @@ CUresult resolve_side(const Caller& caller, const Side& side, std::uint64_t widt
                       std::uint64_t height, std::uint64_t depth, CopyEnd& end, std::uint64_t& pitch,
                       std::uint64_t& slice) {
     if (side.lod != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (side.type == CU_MEMORYTYPE_ARRAY) {
+        pitch = width;
+        slice = width * height;
+        return find_end(caller, side.array, {side.x, side.y, side.z}, {width, height, depth}, end);
+    }
     pitch = side.pitch != 0 ? side.pitch : side.x + width;
     const std::uint64_t rows = side.rows != 0 ? side.rows : side.y + height;
     if ((height > 1 || depth > 1) && pitch < side.x + width) return CUDA_ERROR_INVALID_VALUE;
@@ -217,8 +293,6 @@ CUresult resolve_side(const Caller& caller, const Side& side, std::uint64_t widt
         case CU_MEMORYTYPE_UNIFIED:
             base = side.device;
             break;
-        case CU_MEMORYTYPE_ARRAY:
-            return CUDA_ERROR_NOT_SUPPORTED;
         default:
             return CUDA_ERROR_INVALID_VALUE;
     }
@@ -226,11 +300,40 @@ CUresult resolve_side(const Caller& caller, const Side& side, std::uint64_t widt
     return find_end(caller, base, reach, expected, end);
 }
 
+}  // namespace
+
+CUresult find_end(const Caller& caller, CUarray value, const ArrayPlace& corner,
+                  const ArrayPlace& size, CopyEnd& out) {
+    Array* array = nullptr;
+    CUBAR_TRY(find_array(caller, value, array));
+    const CUDA_ARRAY3D_DESCRIPTOR& shape = array->shape;
+    const std::uint32_t element = element_bytes(shape);
+    const auto fits = [](std::uint64_t from, std::uint64_t count, std::uint64_t whole) {
+        const std::uint64_t most = whole == 0 ? 1 : whole;
+        return from < most && count <= most - from;
+    };
+    if (!fits(corner.x, size.x, shape.Width * element) || !fits(corner.y, size.y, shape.Height) ||
+        !fits(corner.z, size.z, shape.Depth) || element == 0 || corner.x % element != 0 ||
+        size.x % element != 0) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    out = {};
+    out.reach = Reach::kGpu;
+    out.on_device = true;
+    out.array = ArrayHandle(bits_of(value));
+    out.corner = corner;
+    out.element = element;
+    return CUDA_SUCCESS;
+}
+
+namespace {
+
 CUresult resolve_sides(const Caller& caller, const Side& target, const Side& source, CopyBox& box) {
     CUBAR_TRY(resolve_side(caller, target, box.width, box.height, box.depth, box.target,
                            box.target_pitch, box.target_slice));
-    return resolve_side(caller, source, box.width, box.height, box.depth, box.source,
-                        box.source_pitch, box.source_slice);
+    CUBAR_TRY(resolve_side(caller, source, box.width, box.height, box.depth, box.source,
+                           box.source_pitch, box.source_slice));
+    return check_elements(box);
 }
 
 CUresult copy_sides(const Side& target, const Side& source, std::uint64_t width,
@@ -257,6 +360,7 @@ CUresult copy_2d(const CUDA_MEMCPY2D* copy, CUstream stream, Promise promise) {
     const Side target{copy->dstMemoryType,
                       address_of(copy->dstHost),
                       copy->dstDevice,
+                      copy->dstArray,
                       copy->dstXInBytes,
                       copy->dstY,
                       0,
@@ -266,6 +370,7 @@ CUresult copy_2d(const CUDA_MEMCPY2D* copy, CUstream stream, Promise promise) {
     const Side source{copy->srcMemoryType,
                       address_of(copy->srcHost),
                       copy->srcDevice,
+                      copy->srcArray,
                       copy->srcXInBytes,
                       copy->srcY,
                       0,
@@ -279,18 +384,18 @@ CUresult copy_2d(const CUDA_MEMCPY2D* copy, CUstream stream, Promise promise) {
 template <typename Copy>
 Side target_side(const Copy& copy) {
     return {copy.dstMemoryType, address_of(copy.dstHost),
-            copy.dstDevice,     copy.dstXInBytes,
-            copy.dstY,          copy.dstZ,
-            copy.dstLOD,        copy.dstPitch,
-            copy.dstHeight};
+            copy.dstDevice,     copy.dstArray,
+            copy.dstXInBytes,   copy.dstY,
+            copy.dstZ,          copy.dstLOD,
+            copy.dstPitch,      copy.dstHeight};
 }
 template <typename Copy>
 Side source_side(const Copy& copy) {
     return {copy.srcMemoryType, address_of(copy.srcHost),
-            copy.srcDevice,     copy.srcXInBytes,
-            copy.srcY,          copy.srcZ,
-            copy.srcLOD,        copy.srcPitch,
-            copy.srcHeight};
+            copy.srcDevice,     copy.srcArray,
+            copy.srcXInBytes,   copy.srcY,
+            copy.srcZ,          copy.srcLOD,
+            copy.srcPitch,      copy.srcHeight};
 }
 template <typename Copy>
 CUresult copy_3d(const Copy* copy, CUstream stream, Promise promise) {

@@ -159,15 +159,15 @@ CUresult stand_in(const Caller& caller, GraphResources& resources, const CopyBox
 }
 
 /// What the host is asked for in place of copy_box(): one record.
-CUresult post_box(const Caller& caller, Stream& stream, const CopyBox& box) {
-    if (box.height == 1 && box.depth == 1) {
+CUresult post_whole(const Caller& caller, Stream& stream, const CopyBox& box) {
+    if (box.height == 1 && box.depth == 1 && !box.target.array && !box.source.array) {
         wire::cuMemcpyAsync::Request request{};
         request.dst = box.target.address;
         request.src = box.source.address;
         request.ByteCount = box.width;
         return post<wire::cuMemcpyAsync>(caller, stream, request);
     }
-    return post<wire::copy_3d>(caller, stream, on_gpu(box));
+    return post_box(caller, stream, box);
 }
 
 }  // namespace
@@ -192,7 +192,7 @@ CUresult capture_box(const Caller& caller, Stream& stream, const CopyBox& box, P
     if (resources == nullptr) return CUDA_ERROR_ILLEGAL_STATE;
     CopyBox own = box;
     CUBAR_TRY(stand_in(caller, *resources, own));
-    return post_box(caller, stream, own);
+    return post_whole(caller, stream, own);
 }
 
 CUresult capture_bytes(const Caller& caller, Stream& stream, const CopyEnd& target,

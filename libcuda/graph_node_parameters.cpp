@@ -18,6 +18,16 @@ void describe(const CopyEnd& end, std::uint64_t pitch, std::uint64_t slice, CUme
     out_height = pitch != 0 ? slice / pitch : 0;
 }
 
+void describe_array(const CopyEnd& end, CUmemorytype& type, CUarray& array, std::size_t& x,
+                    std::size_t& y, std::size_t& z) {
+    if (!end.array) return;
+    type = CU_MEMORYTYPE_ARRAY;
+    array = pointer_to<CUarray>(end.array);
+    x = end.corner.x;
+    y = end.corner.y;
+    z = end.corner.z;
+}
+
 CUDA_MEMCPY3D described(const CopyBox& box) {
     CUDA_MEMCPY3D copy{};
     copy.WidthInBytes = box.width;
@@ -27,6 +37,10 @@ CUDA_MEMCPY3D described(const CopyBox& box) {
              copy.srcPitch, copy.srcHeight);
     describe(box.target, box.target_pitch, box.target_slice, copy.dstMemoryType, copy.dstDevice,
              copy.dstPitch, copy.dstHeight);
+    describe_array(box.source, copy.srcMemoryType, copy.srcArray, copy.srcXInBytes, copy.srcY,
+                   copy.srcZ);
+    describe_array(box.target, copy.dstMemoryType, copy.dstArray, copy.dstXInBytes, copy.dstY,
+                   copy.dstZ);
     return copy;
 }
 

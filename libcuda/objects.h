@@ -132,6 +132,16 @@ struct Function {
     ContextHandle context;
 };
 
+struct Array {
+    ContextHandle context;
+    MipmappedArrayHandle whole;  ///< that it is a level of; else null
+    CUDA_ARRAY3D_DESCRIPTOR shape{};
+};
+
+struct MipmappedArray {
+    ContextHandle context;
+};
+
 using ContextTable = HandleTable<Kind::kContext, Context>;
 using StreamTable = HandleTable<Kind::kStream, Stream>;
 using EventTable = HandleTable<Kind::kEvent, Event>;
@@ -141,5 +151,7 @@ using KernelTable = HandleTable<Kind::kKernel, Kernel>;
 using FunctionTable = HandleTable<Kind::kFunction, Function>;
 using GraphTable = HandleTable<Kind::kGraph, Graph>;
 using GraphExecTable = HandleTable<Kind::kGraphExec, GraphExec>;
+using ArrayTable = HandleTable<Kind::kArray, Array>;
+using MipmappedArrayTable = HandleTable<Kind::kMipmappedArray, MipmappedArray>;
 
 }  // namespace cubar::guest

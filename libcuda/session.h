@@ -12,6 +12,7 @@
 #include "libcuda/address_map.h"
 #include "libcuda/callback.h"
 #include "libcuda/capture.h"
+#include "libcuda/image_objects.h"
 #include "libcuda/kernel_facts.h"
 #include "libcuda/objects.h"
 #include "libcuda/occupancy_cache.h"
@@ -42,6 +43,9 @@ public:
     FunctionTable functions;
     GraphTable graphs;
     GraphExecTable graph_execs;
+    ArrayTable arrays;
+    MipmappedArrayTable mipmapped_arrays;
+    ImageObjects images;
     Captures captures;
     HostCalls host_calls{*this};
     RetiredGraphs retired_graphs;

@@ -37,6 +37,7 @@ void forget_context(Session& session, ContextHandle handle) {
     session.forget_code([&](const ModuleObject& module) { return module.context == handle; },
                         [](const KernelObject&) { return false; },
                         [&](const FunctionObject& function) { return function.context == handle; });
+    session.arrays().forget_context(handle);
     if (const ContextObject* object = session.contexts.find(handle); object != nullptr) {
         const std::uint32_t fence = object->fence;
         if (session.contexts.forget(handle)) session.return_fence(fence);

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <iterator>
+
 #include "cubar/host/dispatch.h"
 #include "host/worker/arena_view.h"
 #include "host/worker/session.h"
@@ -12,8 +15,8 @@ namespace cubar::host {
 namespace {
 
 /// Bytes from the first to the last that a box of rows reaches. False: more than 64 bits count.
-bool extent(std::uint64_t pitch, std::uint64_t slice, const wire::copy_3d::Request& box,
-            std::uint64_t& bytes) {
+template <typename Box>
+bool extent(std::uint64_t pitch, std::uint64_t slice, const Box& box, std::uint64_t& bytes) {
     std::uint64_t rows = 0;
     std::uint64_t slices = 0;
     return !__builtin_mul_overflow(pitch, box.height - 1, &rows) &&
@@ -29,10 +32,13 @@ struct Side {
     std::byte* host = nullptr;
     std::size_t pitch = 0;
     std::size_t rows = 0;  ///< from slice to slice
+    CUarray array = nullptr;
+    std::uint64_t corner[3] = {};  ///< in the array
 };
 
-CUresult find_side(const Session& session, const wire::copy_3d::Request& box, bool in_arena,
-                   std::uint64_t place, std::uint64_t pitch, std::uint64_t slice, Side& side) {
+template <typename Box>
+CUresult find_side(const Session& session, const Box& box, bool in_arena, std::uint64_t place,
+                   std::uint64_t pitch, std::uint64_t slice, Side& side) {
     side.pitch = box.height == 1 && box.depth == 1 ? box.width_bytes : pitch;
     side.rows = box.height;
     if (box.depth > 1) {
@@ -50,6 +56,44 @@ CUresult find_side(const Session& session, const wire::copy_3d::Request& box, bo
     side.type = CU_MEMORYTYPE_HOST;
     side.host = memory.data();
     return CUDA_SUCCESS;
+}
+
+CUresult find_array(const Session& session, ArrayHandle handle, const std::uint64_t (&corner)[3],
+                    Side& side) {
+    if (!handle) return CUDA_SUCCESS;
+    side.type = CU_MEMORYTYPE_ARRAY;
+    std::copy(std::begin(corner), std::end(corner), std::begin(side.corner));
+    return session.arrays().resolve(handle, side.array);
+}
+
+template <typename Box>
+CUresult copy_box(Session& session, const transport::Record& record, const Box& box, const Side& to,
+                  const Side& from, CUstream stream) {
+    CUDA_MEMCPY3D copy{};
+    copy.srcMemoryType = from.type;
+    copy.srcDevice = from.device;
+    copy.srcHost = from.host;
+    copy.srcPitch = from.pitch;
+    copy.srcHeight = from.rows;
+    copy.srcArray = from.array;
+    copy.srcXInBytes = from.corner[0];
+    copy.srcY = from.corner[1];
+    copy.srcZ = from.corner[2];
+    copy.dstMemoryType = to.type;
+    copy.dstDevice = to.device;
+    copy.dstHost = to.host;
+    copy.dstPitch = to.pitch;
+    copy.dstHeight = to.rows;
+    copy.dstArray = to.array;
+    copy.dstXInBytes = to.corner[0];
+    copy.dstY = to.corner[1];
+    copy.dstZ = to.corner[2];
+    copy.WidthInBytes = box.width_bytes;
+    copy.Height = box.height;
+    copy.Depth = box.depth;
+    CUBAR_TRY(ask(session.driver().cuMemcpy3DAsync_v2, &copy, stream));
+    session.work.count_copy(box.width_bytes * box.height * box.depth);
+    return session.write_staging_fence(box.fence, record, stream);
 }
 
 }  // namespace
@@ -105,23 +149,31 @@ CUresult handle_copy_3d(Session& session, const transport::Record& record,
                         request.destination_pitch, request.destination_slice, to));
     CUBAR_TRY(find_side(session, request, request.source_in_arena != 0, request.source,
                         request.source_pitch, request.source_slice, from));
-    CUDA_MEMCPY3D copy{};
-    copy.srcMemoryType = from.type;
-    copy.srcDevice = from.device;
-    copy.srcHost = from.host;
-    copy.srcPitch = from.pitch;
-    copy.srcHeight = from.rows;
-    copy.dstMemoryType = to.type;
-    copy.dstDevice = to.device;
-    copy.dstHost = to.host;
-    copy.dstPitch = to.pitch;
-    copy.dstHeight = to.rows;
-    copy.WidthInBytes = request.width_bytes;
-    copy.Height = request.height;
-    copy.Depth = request.depth;
-    CUBAR_TRY(ask(session.driver().cuMemcpy3DAsync_v2, &copy, stream));
-    session.work.count_copy(request.width_bytes * request.height * request.depth);
-    return session.write_staging_fence(request.fence, record, stream);
+    return copy_box(session, record, request, to, from, stream);
+}
+
+CUresult handle_copy_array(Session& session, const transport::Record& record,
+                           const wire::copy_array::Request& request, std::span<const std::byte>,
+                           wire::copy_array::Reply&) {
+    CUstream stream = nullptr;
+    CUBAR_TRY(session.resolve(StreamHandle(record.header().stream), stream));
+    if (request.width_bytes == 0 || request.height == 0 || request.depth == 0) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    Side to;
+    Side from;
+    CUBAR_TRY(find_array(session, request.destination_array, request.destination_corner, to));
+    CUBAR_TRY(find_array(session, request.source_array, request.source_corner, from));
+    if (to.array == nullptr) {
+        CUBAR_TRY(find_side(session, request, request.destination_in_arena != 0,
+                            request.destination, request.destination_pitch,
+                            request.destination_slice, to));
+    }
+    if (from.array == nullptr) {
+        CUBAR_TRY(find_side(session, request, request.source_in_arena != 0, request.source,
+                            request.source_pitch, request.source_slice, from));
+    }
+    return copy_box(session, record, request, to, from, stream);
 }
 
 }  // namespace cubar::host

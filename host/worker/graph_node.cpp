@@ -74,16 +74,30 @@ CUresult NodeParameters::read_kernel(Session& session) {
     return CUDA_SUCCESS;
 }
 
+namespace {
+
+/// The array that a guest's handle in its place means: the place could hold any pointer.
+CUresult read_array(const Session& session, CUmemorytype type, CUarray& array) {
+    const ArrayHandle handle(reinterpret_cast<std::uint64_t>(array));
+    array = nullptr;
+    if (type != CU_MEMORYTYPE_ARRAY) return CUDA_SUCCESS;
+    CUBAR_TRY(session.arrays().resolve(handle, array));
+    return array != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+/// The other way; null where the guest does not know the array.
+void show_array(const Session& session, CUarray& array) {
+    const ArrayHandle handle = array == nullptr ? ArrayHandle{} : session.arrays().handle_of(array);
+    array = reinterpret_cast<CUarray>(handle.bits());
+}
+
+}  // namespace
+
 CUresult NodeParameters::read_memcpy(Session& session) {
     node::Memcpy copy;
     if (!take(copy)) return CUDA_ERROR_INVALID_VALUE;
-    // Arrays are not remoted: their place could hold any pointer.
-    if (copy.copy.srcMemoryType == CU_MEMORYTYPE_ARRAY ||
-        copy.copy.dstMemoryType == CU_MEMORYTYPE_ARRAY) {
-        return CUDA_ERROR_NOT_SUPPORTED;
-    }
-    copy.copy.srcArray = nullptr;
-    copy.copy.dstArray = nullptr;
+    CUBAR_TRY(read_array(session, copy.copy.srcMemoryType, copy.copy.srcArray));
+    CUBAR_TRY(read_array(session, copy.copy.dstMemoryType, copy.copy.dstArray));
     all_.memcpy.copyParams = copy.copy;
     return session.resolve(copy.context, all_.memcpy.copyCtx);
 }
@@ -261,6 +275,8 @@ CUresult ShownParameters::read(Session& session, CUgraphNode node, GraphHandle g
         case CU_GRAPH_NODE_TYPE_MEMCPY: {
             node::Memcpy shown{};
             CUBAR_TRY(ask(driver.cuGraphMemcpyNodeGetParams, node, &shown.copy));
+            show_array(session, shown.copy.srcArray);
+            show_array(session, shown.copy.dstArray);
             add(shown);
             return CUDA_SUCCESS;
         }

@@ -17,6 +17,7 @@
 #include "cubar/record.h"
 #include "cubar/sticky.h"
 #include "host/worker/allocations.h"
+#include "host/worker/arrays.h"
 #include "host/worker/callback.h"
 #include "host/worker/capture.h"
 #include "host/worker/driver.h"
@@ -64,6 +65,8 @@ public:
     Allocations& allocations() { return allocations_; }
     VirtualMemory& virtual_memory() { return virtual_memory_; }
     MemoryPools& pools() { return pools_; }
+    Arrays& arrays() { return arrays_; }
+    const Arrays& arrays() const { return arrays_; }
     /// Asks the ledger before an allocation; once more without what pools keep for later, where it
     /// refuses. An empty charge: refused.
     Allocations::Charge charge(CUdevice device, std::uint64_t bytes);
@@ -168,6 +171,7 @@ private:
     Allocations allocations_;
     VirtualMemory virtual_memory_{allocations_};
     MemoryPools pools_{parts_.driver, allocations_};
+    Arrays arrays_;
     ImageStore images_;
     std::vector<DirtyStream> dirty_;
 

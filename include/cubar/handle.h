@@ -21,7 +21,9 @@ enum class Kind : std::uint8_t {
     kUserObject = 11,
     kMemory = 12,
     kMemoryPool = 13,
-    kLast = kMemoryPool,
+    kArray = 14,
+    kMipmappedArray = 15,
+    kLast = kMipmappedArray,
 };
 
 /// A typed name for an object of one session: it crosses the channel where a pointer must not.
@@ -80,6 +82,8 @@ using GraphExecHandle = Handle<Kind::kGraphExec>;
 using UserObjectHandle = Handle<Kind::kUserObject>;
 using MemoryHandle = Handle<Kind::kMemory>;
 using MemoryPoolHandle = Handle<Kind::kMemoryPool>;
+using ArrayHandle = Handle<Kind::kArray>;
+using MipmappedArrayHandle = Handle<Kind::kMipmappedArray>;
 
 static_assert(sizeof(StreamHandle) == 8);
 

@@ -41,6 +41,20 @@ TEST_CASE("records of cubar's own") {
     expect<wire::output>(8, 4 + 4 + 4 + 4000 + 4);
 }
 
+TEST_CASE("arrays, textures and surfaces") {
+    expect<wire::cuArray3DCreate_v2>(3 * 8 + 3 * 4 + 4, 8);
+    expect<wire::cuArrayDestroy>(8, 8);
+    expect<wire::cuMipmappedArrayCreate>(3 * 8 + 4 * 4, 8);
+    expect<wire::cuMipmappedArrayGetLevel>(8 + 4 + 4, 4 * 8 + 3 * 4 + 4);
+    expect<wire::cuMipmappedArrayDestroy>(8, 8);
+    expect<wire::copy_array>(9 * 8 + 2 * 8 + 6 * 8 + 3 * 4 + 4, 8);
+    expect<wire::cuDeviceGetTexture1DLinearMaxWidth>(3 * 4 + 4, 8);
+    expect<wire::cuTexObjectCreate>(9 * 8 + 24 * 4, 8);
+    expect<wire::cuTexObjectDestroy>(8, 8);
+    expect<wire::cuSurfObjectCreate>(8, 8);
+    expect<wire::cuSurfObjectDestroy>(8, 8);
+}
+
 TEST_CASE("contexts") {
     expect<wire::cuCtxCreate_v2>(8, 8 + 8 + 4 * 4);
     expect<wire::cuCtxDestroy_v2>(8, 8);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "softgpu/exec/cluster.h"
+#include "softgpu/exec/work_count.h"
 
 namespace cubar::softgpu::exec {
 namespace {
@@ -150,9 +151,30 @@ void Block::release_frame(Frame* frame) {
     free_frames_.push_back(frame);
 }
 
+namespace {
+
+// As run_warp(), counting.
+void run_counted(WarpState& warp, const Insn* insn) {
+    uint64_t of_warps = 0;
+    uint64_t of_lanes = 0;
+    while (insn != nullptr) {
+        const uint32_t guard = *lanes<uint32_t>(warp, insn->guard) ^ insn->guard_invert;
+        const uint32_t mask = warp.active & guard;
+        // A join is of the interpreter's own making.
+        const bool counts = insn->handler != join_handler();
+        of_warps += counts ? 1 : 0;
+        of_lanes += counts ? unsigned(__builtin_popcount(mask)) : 0;
+        insn = insn->handler(warp, insn, mask);
+    }
+    WorkCount::add_instructions(of_warps, of_lanes);
+}
+
+}  // namespace
+
 void Block::run_warp(WarpState& warp) {
     warp.pause = Pause::kNone;
     const Insn* insn = pick_part(warp);
+    if (WorkCount::enabled()) return run_counted(warp, insn);
     while (insn != nullptr) {
         const uint32_t guard = *lanes<uint32_t>(warp, insn->guard) ^ insn->guard_invert;
         insn = insn->handler(warp, insn, warp.active & guard);

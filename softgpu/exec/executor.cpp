@@ -9,6 +9,7 @@
 #include "softgpu/exec/grid.h"
 #include "softgpu/exec/image.h"
 #include "softgpu/exec/launch.h"
+#include "softgpu/exec/work_count.h"
 
 namespace cubar::softgpu::exec {
 namespace {
@@ -217,6 +218,7 @@ private:
 
     static Block::Outcome execute(Job& job, unsigned thread, std::optional<Fault>& fault) {
         const GridFacts& facts = job.run->facts;
+        const WorkCount::Timer timer;
         try {
             if (!job.cluster) job.cluster = std::make_unique<Cluster>(facts);
             if (job.fresh) {

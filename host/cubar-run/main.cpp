@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -145,15 +147,53 @@ struct Process {
     }
 };
 
-void redirect_log() {
-    const char* log = std::getenv("CUBAR_HOST_LOG");
-    const int fd = ::open(log != nullptr && *log != 0 ? log : "/dev/null",
-                          O_WRONLY | O_CREAT | O_APPEND, 0600);
-    const int null = ::open("/dev/null", O_RDWR);
-    ::dup2(null, STDIN_FILENO);
-    ::dup2(null, STDOUT_FILENO);
-    ::dup2(fd >= 0 ? fd : null, STDERR_FILENO);
-}
+/// Where cubard logs to: the file that CUBAR_HOST_LOG names, or else memory that is written until
+/// cubard serves, so that there is a reason to show if it does not.
+class Log {
+public:
+    Log() {
+        const char* name = std::getenv("CUBAR_HOST_LOG");
+        named_ = name != nullptr && *name != 0;
+        file_ = Descriptor(named_ ? ::open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)
+                                  : ::memfd_create("cubar-run", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+        if (!file_) {
+            throw std::system_error(errno, std::generic_category(), named_ ? name : "memfd_create");
+        }
+    }
+
+    /// In cubard's process.
+    void take_over() const {
+        const int null = ::open("/dev/null", O_RDWR);
+        ::dup2(null, STDIN_FILENO);
+        ::dup2(null, STDOUT_FILENO);
+        ::dup2(file_.get(), STDERR_FILENO);
+    }
+
+    /// cubard serves: what it says from now on needs no memory.
+    void forget() const {
+        if (!named_) {
+            ::fcntl(file_.get(), F_ADD_SEALS, F_SEAL_WRITE);
+        }
+    }
+
+    /// What is to be said where cubard does not start.
+    std::string reason() const {
+        if (named_) {
+            return "CUBAR_HOST_LOG tells why";
+        }
+        char text[2048];
+        const ssize_t length = ::pread(file_.get(), text, sizeof text, 0);
+        std::string said(text, static_cast<std::size_t>(std::max<ssize_t>(length, 0)));
+        while (said.ends_with('\n')) {
+            said.pop_back();
+        }
+        return said.empty() ? "it does not say why" : said;
+    }
+
+private:
+    bool named_ = false;
+    Descriptor file_;
+};
 
 /// Where cubard says READY=1, as to systemd.
 class ReadySocket {
@@ -205,8 +245,8 @@ private:
 class PrivateCubard {
 public:
     PrivateCubard(const Places& places, const fs::path& directory, const Options& options,
-                  const std::string& notify, const sigset_t& signals)
-        : process_(start(places, directory, options, notify, signals)) {}
+                  const std::string& notify, const Log& log, const sigset_t& signals)
+        : process_(start(places, directory, options, notify, log, signals)) {}
     PrivateCubard(const PrivateCubard&) = delete;
     PrivateCubard& operator=(const PrivateCubard&) = delete;
     ~PrivateCubard() {
@@ -222,7 +262,7 @@ private:
     static constexpr int kPatienceMs = 2000;
 
     static Process start(const Places& places, const fs::path& directory, const Options& options,
-                         const std::string& notify, const sigset_t& signals) {
+                         const std::string& notify, const Log& log, const sigset_t& signals) {
         std::vector<std::string> words{places.cubard, "--local", directory / "socket",
                                        "--remove-directory"};
         words.insert(words.end(), options.for_cubard.begin(), options.for_cubard.end());
@@ -239,7 +279,7 @@ private:
             ::setsid();
             ::prctl(PR_SET_PDEATHSIG, SIGTERM);
             ::sigprocmask(SIG_SETMASK, &signals, nullptr);
-            redirect_log();
+            log.take_over();
             ::setenv("NOTIFY_SOCKET", notify.c_str(), 1);
             ::unsetenv("FDSTORE");
             ::unsetenv("WATCHDOG_USEC");
@@ -306,14 +346,16 @@ int run(const Options& options) {
     const Places places = Places::find();
     const RuntimeDirectory directory;
     const ReadySocket notify(directory.path() / "notify");
-    const PrivateCubard cubard(places, directory.path(), options, notify.path(), before);
+    const Log log;
+    const PrivateCubard cubard(places, directory.path(), options, notify.path(), log, before);
     if (!notify.wait(cubard.process(), signals.get())) {
         signalfd_siginfo info{};
         if (::read(signals.get(), &info, sizeof info) > 0) {
             return 128 + static_cast<int>(info.ssi_signo);
         }
-        throw std::runtime_error("cubard did not start; CUBAR_HOST_LOG=FILE tells why");
+        throw std::runtime_error("cubard did not start: " + log.reason());
     }
+    log.forget();
     const Process program =
         start_program(options, directory.path() / "socket", places.library, before);
     return follow(program, signals.get());

@@ -75,7 +75,8 @@ VmConfig local_vm(const Options& options) {
     if (!options.memory.empty()) {
         const auto quota = parse_bytes(options.memory);
         if (!quota) {
-            throw ConfigError("--memory: must be a size such as \"4 GiB\"");
+            throw ConfigError("--memory: \"" + options.memory +
+                              "\" is no size; write one such as \"4GiB\" or \"512MiB\", or bytes");
         }
         vm.memory_quota = *quota;
     }

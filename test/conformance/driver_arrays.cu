@@ -170,6 +170,55 @@ void boxes(CUstream stream) {
     DRIVER_FAILS(cuMemcpy3D(&copy), CUDA_ERROR_INVALID_HANDLE);
 }
 
+// The peer form, within one context: a slice of one array becomes a slice of another.
+void peers(CUcontext context, CUstream stream) {
+    CUarray one = make_array(kWidth, kHeight, kDepth), other = make_array(kWidth, kHeight, kDepth);
+    const std::size_t slice = kWidth * kHeight;
+    const std::vector<float> values = numbers(slice * kDepth, 21);
+    CUDA_MEMCPY3D_PEER in{};
+    in.srcContext = in.dstContext = context;
+    in.srcMemoryType = CU_MEMORYTYPE_HOST;
+    in.srcHost = values.data();
+    in.srcPitch = kRow;
+    in.srcHeight = kHeight;
+    in.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+    in.dstArray = one;
+    in.WidthInBytes = kRow;
+    in.Height = kHeight;
+    in.Depth = kDepth;
+    DRIVER(cuMemcpy3DPeer(&in));
+    CUDA_MEMCPY3D_PEER across{};
+    across.srcContext = across.dstContext = context;
+    across.srcMemoryType = across.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+    across.srcArray = one;
+    across.dstArray = other;
+    across.srcZ = 2;
+    across.dstZ = 1;
+    across.WidthInBytes = kRow;
+    across.Height = kHeight;
+    across.Depth = 1;
+    DRIVER(cuMemcpy3DPeerAsync(&across, stream));
+    DRIVER(cuStreamSynchronize(stream));
+    std::vector<float> back(slice);
+    CUDA_MEMCPY3D out{};
+    out.srcMemoryType = CU_MEMORYTYPE_ARRAY;
+    out.srcArray = other;
+    out.srcZ = 1;
+    out.dstMemoryType = CU_MEMORYTYPE_HOST;
+    out.dstHost = back.data();
+    out.dstPitch = kRow;
+    out.dstHeight = kHeight;
+    out.WidthInBytes = kRow;
+    out.Height = kHeight;
+    out.Depth = 1;
+    DRIVER(cuMemcpy3D(&out));
+    for (std::size_t i = 0; i < slice; ++i) CHECK_AT(i, back[i], values[2 * slice + i]);
+    across.dstZ = kDepth;
+    DRIVER_FAILS(cuMemcpy3DPeer(&across), CUDA_ERROR_INVALID_VALUE);
+    DRIVER(cuArrayDestroy(one));
+    DRIVER(cuArrayDestroy(other));
+}
+
 // Rows that no staging chunk holds.
 void long_rows() {
     constexpr std::size_t kLong = 65536;
@@ -292,6 +341,7 @@ int main() {
     descriptions();
     rows(stream);
     boxes(stream);
+    peers(context.context(), stream);
     long_rows();
     captured(stream);
     added(stream);

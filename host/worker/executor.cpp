@@ -9,6 +9,7 @@
 #include "cubar/sticky.h"
 #include "driver/log.h"
 #include "host/worker/capture.h"
+#include "host/worker/output_capture.h"
 #include "host/worker/pulse.h"
 #include "host/worker/try.h"
 
@@ -85,6 +86,8 @@ void Executor::run_offloaded(const Dispatch& entry, const Record& record) {
     relax_capture_mode(parts_.session.driver());
     alignas(8) std::byte reply[kLongReplyBytes];
     finish(entry, record, run_entry(entry, record, reply), reply);
+    // Waits are offloaded, and it is then that the driver prints.
+    parts_.session.output().bound();
 }
 
 void Executor::run_inline(const Dispatch& entry) {

@@ -10,6 +10,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <system_error>
+#include <utility>
+
+#include "driver/log.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #include <sanitizer/common_interface_defs.h>
@@ -62,28 +65,56 @@ OutputCapture::~OutputCapture() {
 OutputCapture::Text OutputCapture::take(std::size_t most) {
     const std::lock_guard lock(mutex_);
     std::fflush(stdout);  // softgpu and the driver print through stdio
-    for (File& file : files_) drain(file);
-    File& first = files_[files_[0].kept.empty() ? 1 : 0];
-    Text text{first.descriptor, first.kept.substr(0, most), 0};
-    first.kept.erase(0, text.bytes.size());
-    text.left = files_[0].kept.size() + files_[1].kept.size();
+    for (File& file : files_) file.bound();
+    File& first = files_[files_[0].unread() == 0 && files_[0].dropped == 0 ? 1 : 0];
+    Text text{first.descriptor, first.take(most), 0};
+    text.left = files_[0].unread() + files_[1].unread();
     return text;
 }
 
-void OutputCapture::drain(File& file) {
-    // The descriptors share their offset, so this is how much was written. (fstat is newfstatat in
-    // today's C library, and a worker may open or look up no file.)
-    const off_t written = lseek(file.file, 0, SEEK_CUR);
-    if (written <= file.taken) return;
-    const auto fresh = static_cast<std::size_t>(written - file.taken);
-    const std::size_t before = file.kept.size();
-    file.kept.resize(before + fresh);
-    const ssize_t got =
-        std::max<ssize_t>(pread(file.file, file.kept.data() + before, fresh, file.taken), 0);
-    file.kept.resize(before + static_cast<std::size_t>(got));
-    file.taken += got;
+void OutputCapture::bound() {
+    const std::lock_guard lock(mutex_);
+    for (File& file : files_) file.bound();
+}
+
+// The descriptors share their offset, so this is how much was written. (fstat is newfstatat in
+// today's C library, and a worker may open or look up no file.)
+std::size_t OutputCapture::File::unread() const {
+    return static_cast<std::size_t>(std::max<off_t>(lseek(file, 0, SEEK_CUR) - taken, 0));
+}
+
+void OutputCapture::File::bound() {
+    const std::size_t bytes = unread();
+    if (bytes <= kMostKept) return;
+    if (dropped == 0) {
+        CUBAR_LOG(kWarn,
+                  "the guest fetches no device output: of %s only the last %zu bytes are kept; a "
+                  "program gets it when it synchronises",
+                  descriptor == STDOUT_FILENO ? "printf" : "assert", kMostKept);
+    }
+    dropped += bytes - kMostKept;
+    forget(bytes - kMostKept);
+}
+
+void OutputCapture::File::forget(std::size_t bytes) {
+    taken += static_cast<off_t>(bytes);
     // Gives the memory back; the file's length stays, so a write that happens now is not lost.
-    fallocate(file.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, file.taken);
+    fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, taken);
+}
+
+std::string OutputCapture::File::take(std::size_t most) {
+    std::string text;
+    if (dropped != 0) {
+        text = "[cubar: " + std::to_string(std::exchange(dropped, 0)) +
+               " bytes of device output were dropped here: synchronise more often]\n";
+    }
+    const std::size_t note = text.size();
+    text.resize(std::min(most, note + unread()));
+    const ssize_t got =
+        std::max<ssize_t>(pread(file, text.data() + note, text.size() - note, taken), 0);
+    text.resize(note + static_cast<std::size_t>(got));
+    forget(static_cast<std::size_t>(got));
+    return text;
 }
 
 }  // namespace cubar::host

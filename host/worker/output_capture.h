@@ -20,6 +20,10 @@ public:
     OutputCapture& operator=(const OutputCapture&) = delete;
     ~OutputCapture();
 
+    /// What is kept of each descriptor for a guest that does not fetch it. Beyond, the oldest text
+    /// is dropped, as CUDA's own buffer does, and a line in its place says how much.
+    static constexpr std::size_t kMostKept = std::size_t{64} << 20;
+
     struct Text {
         int descriptor;  ///< where it was written
         std::string bytes;
@@ -29,14 +33,21 @@ public:
     /// since a kernel prints before it fails, and each in its order.
     Text take(std::size_t most);
 
+    /// Drops what is too much. To be called where the driver may have written.
+    void bound();
+
 private:
     struct File {
         int descriptor = -1;  ///< that it stands for
         int file = -1;
-        off_t taken = 0;  ///< bytes of the file that are in `kept` or were taken from it
-        std::string kept;
+        off_t taken = 0;          ///< bytes of the file that were taken from it, or dropped
+        std::size_t dropped = 0;  ///< of which nobody was told yet
+
+        std::size_t unread() const;
+        void bound();
+        void forget(std::size_t bytes);
+        std::string take(std::size_t most);
     };
-    static void drain(File& file);
 
     std::mutex mutex_;
     std::array<File, 2> files_;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include "fake_session.h"
 
@@ -154,4 +157,51 @@ TEST_CASE("what is printed comes by descriptor, each in its order", "[session]")
     CHECK(reply.left == 5);
     CHECK(text(fetch()) == "xxxxx");
     CHECK(fetch().bytes == 0);
+}
+
+TEST_CASE("device output that nobody fetches is bounded, and what was dropped is told",
+          "[session]") {
+    FakeSession fake;
+    const ContextHandle context = fake.make_context();
+    const StreamHandle stream = fake.make_stream(context).stream;
+    constexpr std::size_t kLine = 64;
+    constexpr std::size_t kDropped = std::size_t{3} << 20;
+    constexpr std::size_t kMost = host::OutputCapture::kMostKept;
+    const auto memory = [] {
+        struct stat file {};
+        REQUIRE(fstat(STDOUT_FILENO, &file) == 0);
+        return static_cast<std::size_t>(file.st_blocks) * 512;
+    };
+    const auto fetch = [&] {
+        wire::output::Reply reply{};
+        REQUIRE(fake.call<wire::output>({}, {}, {}, reply) == CUDA_SUCCESS);
+        return std::make_pair(std::string(reinterpret_cast<const char*>(reply.text), reply.bytes),
+                              reply.left);
+    };
+    while (fetch().second != 0) {
+    }
+    std::string lines;
+    for (std::size_t i = 0; i < (kMost + kDropped) / kLine; ++i) {
+        char line[kLine + 1];
+        std::snprintf(line, sizeof line, "%063zu\n", i);
+        lines += line;
+    }
+    REQUIRE(write(STDOUT_FILENO, lines.data(), lines.size()) == static_cast<ssize_t>(lines.size()));
+    wire::cuStreamSynchronize::Request request{};
+    request.hStream = stream;
+    wire::cuStreamSynchronize::Reply reply{};
+    REQUIRE(fake.call<wire::cuStreamSynchronize>(context, stream, request, reply) == CUDA_SUCCESS);
+    // The text is dropped after the answer.
+    while (memory() > kMost + (std::size_t{1} << 20)) std::this_thread::yield();
+
+    std::string told;
+    for (auto [text, left] = fetch();; std::tie(text, left) = fetch()) {
+        told += text;
+        if (left == 0) break;
+    }
+    const std::string note = "[cubar: " + std::to_string(kDropped) +
+                             " bytes of device output were dropped here: synchronise more often]\n";
+    CHECK(told.substr(0, note.size()) == note);
+    CHECK(told.size() == note.size() + kMost);
+    CHECK(told.compare(note.size(), kMost, lines, kDropped, kMost) == 0);
 }

@@ -16,12 +16,14 @@ CUDA_ARRAY3D_DESCRIPTOR shape_of(const Shape& shape) {
 }
 
 /// What the elements take, at the least; the driver may pad them. Formats of several planes or of
-/// blocks count as their largest kin. False: more than 64 bits count.
-bool bytes_of(const CUDA_ARRAY3D_DESCRIPTOR& shape, std::uint64_t& bytes) {
+/// blocks count as their largest kin. False: more than 64 bits count. The numbers are the guest's,
+/// and no enumerations yet.
+template <typename Shape>
+bool bytes_of(const Shape& shape, std::uint64_t& bytes) {
     constexpr std::uint64_t kMostChannelBytes = 4;
     const auto at_least_one = [](std::uint64_t size) { return std::max<std::uint64_t>(size, 1); };
     std::uint64_t channel = kMostChannelBytes;
-    switch (shape.Format) {
+    switch (shape.format) {
         case CU_AD_FORMAT_UNSIGNED_INT8:
         case CU_AD_FORMAT_SIGNED_INT8:
             channel = 1;
@@ -34,10 +36,9 @@ bool bytes_of(const CUDA_ARRAY3D_DESCRIPTOR& shape, std::uint64_t& bytes) {
         default:
             break;
     }
-    return !__builtin_mul_overflow(channel * at_least_one(shape.NumChannels), shape.Width,
-                                   &bytes) &&
-           !__builtin_mul_overflow(bytes, at_least_one(shape.Height), &bytes) &&
-           !__builtin_mul_overflow(bytes, at_least_one(shape.Depth), &bytes);
+    return !__builtin_mul_overflow(channel * at_least_one(shape.channels), shape.width, &bytes) &&
+           !__builtin_mul_overflow(bytes, at_least_one(shape.height), &bytes) &&
+           !__builtin_mul_overflow(bytes, at_least_one(shape.depth), &bytes);
 }
 
 /// Charges `bytes` and makes something by `make(AnyHandle&)`, which ends it again where it has no
@@ -73,7 +74,7 @@ CUresult handle_cuArray3DCreate_v2(Session& session, const transport::Record& re
     const ContextHandle context(record.header().context);
     const CUDA_ARRAY3D_DESCRIPTOR shape = shape_of(request);
     std::uint64_t bytes = 0;
-    if (!bytes_of(shape, bytes)) return CUDA_ERROR_INVALID_VALUE;
+    if (!bytes_of(request, bytes)) return CUDA_ERROR_INVALID_VALUE;
     return make_charged(session, context, bytes, [&](AnyHandle& handle) {
         CUarray array = nullptr;
         CUBAR_TRY(ask(driver.cuArray3DCreate_v2, &array, &shape));
@@ -106,7 +107,7 @@ CUresult handle_cuMipmappedArrayCreate(Session& session, const transport::Record
     const CUDA_ARRAY3D_DESCRIPTOR shape = shape_of(request);
     std::uint64_t bytes = 0;
     // All levels together are less than twice the first.
-    if (!bytes_of(shape, bytes) || __builtin_mul_overflow(bytes, 2, &bytes))
+    if (!bytes_of(request, bytes) || __builtin_mul_overflow(bytes, 2, &bytes))
         return CUDA_ERROR_INVALID_VALUE;
     return make_charged(session, context, bytes, [&](AnyHandle& handle) {
         CUmipmappedArray array = nullptr;

@@ -14,7 +14,7 @@ CUresult resource_of(Session& session, const wire::cuTexObjectCreate::Request& r
                      CUDA_RESOURCE_DESC& out) {
     out.resType = static_cast<CUresourcetype>(request.resource_type);
     out.flags = request.resource_flags;
-    switch (out.resType) {
+    switch (request.resource_type) {
         case CU_RESOURCE_TYPE_ARRAY:
             CUBAR_TRY(session.arrays().resolve(request.array, out.res.array.hArray));
             return out.res.array.hArray != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;

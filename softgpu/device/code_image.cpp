@@ -6,6 +6,7 @@
 #include "driver/image/decompress.h"
 #include "driver/image/elf.h"
 #include "driver/image/image.h"
+#include "driver/log.h"
 #include "softgpu/device/error.h"
 #include "softgpu/ptx/parse.h"
 
@@ -22,6 +23,18 @@ using driver::image::ImageKind;
 [[noreturn]] void refuse(CUresult code, const char* reason, std::string& log) {
     log.append(reason).append("\n");
     throw Error(code, reason);
+}
+
+/// Programs seldom say which image it was, nor NVIDIA's libraries what became of theirs: so the log
+/// does.
+[[noreturn]] void refuse_machine_code(const char* what, std::string& log) {
+    const std::string reason =
+        std::string(what) +
+        ", and the software GPU executes PTX alone: build it with PTX for this compute capability "
+        "or an earlier one, or use an NVIDIA GPU; NVIDIA's own libraries, cuBLAS among them, bring "
+        "machine code only";
+    CUBAR_LOG(kError, "softgpu: module refused: %s", reason.c_str());
+    refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, reason.c_str(), log);
 }
 
 bool runs(const FatbinEntry& entry, const Architecture& architecture) {
@@ -59,7 +72,7 @@ CodeImage::CodeImage(const void* image, Lifetime lifetime, const Architecture& a
         case ImageKind::kElf: {
             if (const auto elf = driver::image::ElfReader::open(measured->bytes); !elf)
                 refuse(CUDA_ERROR_INVALID_IMAGE, elf.reason(), log);
-            refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, "a cubin, and this device runs PTX only", log);
+            refuse_machine_code("a cubin", log);
         }
         case ImageKind::kUnknown:
             refuse(CUDA_ERROR_INVALID_IMAGE, "neither a fatbin nor a cubin nor PTX", log);
@@ -80,7 +93,7 @@ void CodeImage::choose(Bytes fatbin, std::string& log) {
         if (!entry.is(EntryKind::kPtx) || !runs(entry, architecture_)) continue;
         if (!entry_ || entry.sm > entry_->sm) entry_ = entry;
     }
-    if (!entry_) refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, "the fatbin has no PTX for this device", log);
+    if (!entry_) refuse_machine_code("a fatbin without PTX for this device", log);
 }
 
 std::unique_ptr<ptx::Module> CodeImage::parse(std::string& log) const {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong around a prebuilt llama.cpp: a model that does not fit, a client that is killed, a
-second client, a full quota. Prints TAP.
+second client, a full quota, NVIDIA's cuBLAS on a software GPU. Prints TAP.
 
 Each case runs on a cubard of its own: this program starts cubar-run, which starts it again with the
 case's name, and llama.cpp then is a child of the second. test/vm/generation.py kills llama.cpp in a
@@ -133,12 +133,23 @@ def quota_reached_by_the_second(memory):
     memory.await_whole()
 
 
+def genuine_cublas(memory):
+    """Weights in F16 need cuBLAS, and NVIDIA's has no code that a software GPU could execute."""
+    code, errors = Client("small", "F16").end()
+    expect(code != 0, "a software GPU executed NVIDIA's cuBLAS")
+    for said in ("cublasCreate", " ERROR ", "a fatbin without PTX for this device, and the software GPU "
+                 "executes PTX alone: build it with PTX", "or use an NVIDIA GPU"):
+        expect(said in errors, f"'{said}' is not in: {errors}")
+    memory.await_whole()
+
+
 # With the memory that cubar-run is given for it.
 CASES = {
     model_does_not_fit: "16MiB",
     killed_in_mid_generation: "1GiB",
     second_client: "1GiB",
     quota_reached_by_the_second: "40MiB",
+    genuine_cublas: "1GiB",
 }
 
 

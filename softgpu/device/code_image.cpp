@@ -25,16 +25,28 @@ using driver::image::ImageKind;
     throw Error(code, reason);
 }
 
-/// Programs seldom say which image it was, nor NVIDIA's libraries what became of theirs: so the log
-/// does.
+/// For what a program's author can mend. Programs seldom say which image it was, nor NVIDIA's
+/// libraries what became of theirs: so the log does.
+[[noreturn]] void refuse(CUresult code, const char* reason, const std::string& advice,
+                         std::string& log) {
+    CUBAR_LOG(kError, "softgpu: module refused: %s: %s", reason, advice.c_str());
+    log.append(reason).append(": ").append(advice).append("\n");
+    throw Error(code, reason);
+}
+
 [[noreturn]] void refuse_machine_code(const char* what, std::string& log) {
-    const std::string reason =
-        std::string(what) +
-        ", and the software GPU executes PTX alone: build it with PTX for this compute capability "
-        "or an earlier one, or use an NVIDIA GPU; NVIDIA's own libraries, cuBLAS among them, bring "
-        "machine code only";
-    CUBAR_LOG(kError, "softgpu: module refused: %s", reason.c_str());
-    refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, reason.c_str(), log);
+    refuse(
+        CUDA_ERROR_NO_BINARY_FOR_GPU, what,
+        "the software GPU executes PTX alone; build it with PTX for this compute capability or "
+        "an earlier one, set CUBAR_SOFTGPU_CC to that of its PTX, or use an NVIDIA GPU; NVIDIA's "
+        "own libraries, cuBLAS among them, bring machine code only",
+        log);
+}
+
+[[noreturn]] void refuse_newer(unsigned target, std::string& log) {
+    const std::string capability = std::to_string(target / 10) + "." + std::to_string(target % 10);
+    refuse(CUDA_ERROR_INVALID_PTX, "the PTX is for a newer architecture",
+           "build it for this compute capability, or set CUBAR_SOFTGPU_CC=" + capability, log);
 }
 
 bool runs(const FatbinEntry& entry, const Architecture& architecture) {
@@ -112,7 +124,7 @@ std::unique_ptr<ptx::Module> CodeImage::parse(std::string& log) const {
         throw Error(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, "the PTX is of a newer version");
     if (module == nullptr) throw Error(CUDA_ERROR_INVALID_PTX, "the PTX is in error");
     if (module->target > static_cast<unsigned>(architecture_.major * 10 + architecture_.minor))
-        refuse(CUDA_ERROR_INVALID_PTX, "the PTX is for a newer architecture", log);
+        refuse_newer(module->target, log);
     return module;
 }
 

@@ -137,8 +137,8 @@ def genuine_cublas(memory):
     """Weights in F16 need cuBLAS, and NVIDIA's has no code that a software GPU could execute."""
     code, errors = Client("small", "F16").end()
     expect(code != 0, "a software GPU executed NVIDIA's cuBLAS")
-    for said in ("cublasCreate", " ERROR ", "a fatbin without PTX for this device, and the software GPU "
-                 "executes PTX alone: build it with PTX", "or use an NVIDIA GPU"):
+    for said in ("cublasCreate", " ERROR ", "a fatbin without PTX for this device: the software GPU "
+                 "executes PTX alone; build it with PTX", "or use an NVIDIA GPU"):
         expect(said in errors, f"'{said}' is not in: {errors}")
     memory.await_whole()
 

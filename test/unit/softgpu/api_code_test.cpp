@@ -154,6 +154,16 @@ TEST_CASE_METHOD(Context, "images that cannot be loaded say why") {
     CHECK(std::string(log.data()).find("line ") != std::string::npos);
     CHECK(reinterpret_cast<std::uintptr_t>(values[1]) == std::strlen(log.data()));
     CHECK(cuModuleLoadData(&module, "no image") == CUDA_ERROR_INVALID_IMAGE);
+    std::string newer = kPtx;
+    newer.replace(newer.find("sm_75"), 5, "sm_90");
+    values[1] = reinterpret_cast<void*>(std::uintptr_t{log.size()});
+    CHECK(cuModuleLoadDataEx(&module, newer.c_str(), 2, options, values) == CUDA_ERROR_INVALID_PTX);
+    CHECK(std::string(log.data()).find("CUBAR_SOFTGPU_CC=9.0") != std::string::npos);
+    // A fatbin's header, of version 1 and 16 bytes, and nothing in it.
+    const std::uint64_t empty[] = {0x0010'0001'ba55'ed50, 0};
+    values[1] = reinterpret_cast<void*>(std::uintptr_t{log.size()});
+    CHECK(cuModuleLoadDataEx(&module, empty, 2, options, values) == CUDA_ERROR_NO_BINARY_FOR_GPU);
+    CHECK(std::string(log.data()).find("without PTX") != std::string::npos);
     CHECK(cuModuleLoadData(&module, nullptr) == CUDA_ERROR_INVALID_VALUE);
     CHECK(cuModuleLoad(&module, "/nonexistent") == CUDA_ERROR_FILE_NOT_FOUND);
 }

@@ -115,8 +115,11 @@ def compile_program(target, sources, *arguments):
     paths = [SOURCES / s for s in sources]
     if outdated(target, paths + headers):
         target.parent.mkdir(exist_ok=True)
+        # Another test may be running the one that is there.
+        new = target.with_suffix(".new")
         run(*os.environ.get("CXX", "c++").split(), "-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror",
-            *paths, "-o", target, *arguments)
+            *paths, "-o", new, *arguments)
+        new.rename(target)
 
 
 def programs(home):

@@ -78,10 +78,12 @@ class Memory:
         return self.word(self.channel(k) + 384 + 24, "Q")
 
     def wait(self, k, *states, test=None):
+        """`test` is asked before the state is read: claim_answered is what cubard writes last."""
         end = time.monotonic() + LIMIT
         while True:
+            holds = test is None or test()
             state, error = self.state(k)
-            if state in states and (test is None or test()):
+            if holds and state in states:
                 return state, error
             if time.monotonic() > end:
                 raise AssertionError(f"channel {k} is {state}/{error}, wanted {states}")

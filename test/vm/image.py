@@ -70,12 +70,12 @@ def extract_vmlinux(bzimage):
     return vmlinux
 
 
-def kernel(cache):
+def kernel(cache, wanted=MODULES):
     """The paths of vmlinux and of the directory of its modules, made once per kernel package."""
     cache.mkdir(parents=True, exist_ok=True)
     package = download_kernel(cache)
     # The modules' names are part of the key: a cache made for other modules does not serve.
-    directory = cache / "-".join([package.name.split("_")[0], *MODULES])
+    directory = cache / "-".join([package.name.split("_")[0], *wanted])
     vmlinux = directory / "vmlinux"
     if not vmlinux.exists():
         unpacked = cache / "unpacked"
@@ -83,7 +83,7 @@ def kernel(cache):
         subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)
         image = next(unpacked.glob("boot/vmlinuz-*")).read_bytes()
         directory.mkdir(exist_ok=True)
-        for module in module_order(next(unpacked.glob("lib/modules/*"))):
+        for module in module_order(next(unpacked.glob("lib/modules/*")), wanted):
             shutil.copy(module, directory)
             with open(directory / "modules", "a", encoding="ascii") as order:
                 order.write(module.name + "\n")
@@ -94,7 +94,7 @@ def kernel(cache):
     return vmlinux, directory
 
 
-def module_order(tree):
+def module_order(tree, wanted):
     """The wanted modules' files, each after those that it depends on."""
     files = {path.stem.replace("-", "_"): path for path in tree.rglob("*.ko")}
     order = []
@@ -111,8 +111,8 @@ def module_order(tree):
                 add(each)
         order.append(path)
 
-    for wanted in MODULES:
-        add(wanted)
+    for name in wanted:
+        add(name)
     return order
 
 
@@ -166,10 +166,20 @@ def find_program(name):
     return Path(found)
 
 
+def add_modules(archive, modules):
+    """The modules, and the file that names them in the order of loading."""
+    order = (modules / "modules").read_text(encoding="ascii").split()
+    for name in order:
+        archive.add_file(f"modules.d/{name}", modules / name, 0o100644)
+    archive.add("modules", 0o100644, "".join(f"/modules.d/{name}\n" for name in order).encode())
+
+
 def initramfs(path, modules):
     """Writes the guest's file system; `modules` is the directory that kernel() returned."""
     archive = Archive()
     archive.add_file("init", HERE / "init")
+    archive.add_file("bin/early", HERE / "early")
+    archive.add_file("bin/serve", HERE / "serve")
     archive.add_file("bin/permit", HERE / "permit")
     archive.add_file("bin/busybox", find_program("busybox"))
     archive.add("bin/sh", 0o120777, b"busybox")
@@ -181,10 +191,7 @@ def initramfs(path, modules):
         archive.add_file(f"lib/{name}", library)
     archive.add("lib64", 0o120777, b"lib")
     archive.add_file("usr/share/misc/pci.ids", "/usr/share/misc/pci.ids", 0o100644)
-    order = (modules / "modules").read_text(encoding="ascii").split()
-    for name in order:
-        archive.add_file(f"modules.d/{name}", modules / name, 0o100644)
-    archive.add("modules", 0o100644, "".join(f"/modules.d/{name}\n" for name in order).encode())
+    add_modules(archive, modules)
     for name, text in ETC.items():
         archive.add(name, 0o100644, text.encode())
     archive.write(path)

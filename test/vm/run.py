@@ -5,7 +5,6 @@
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -19,6 +18,7 @@ import llama  # noqa: E402
 from daemon import Cubard, DaemonError  # noqa: E402
 from guest import Guest, GuestError  # noqa: E402
 from program import environment, run  # noqa: E402
+from tap import run_case  # noqa: E402
 
 
 class Bench:
@@ -60,21 +60,6 @@ class Bench:
         if self.guest:
             self.guest.stop()
         self.cubard.stop()
-
-
-def run_case(bench, number, case):
-    begin = time.monotonic()
-    try:
-        case(bench)
-        reason = None
-    except (cases.Failure, GuestError, DaemonError, OSError) as failure:
-        reason = str(failure)
-    seconds = time.monotonic() - begin
-    print(f"{'not ok' if reason else 'ok'} {number} - {case.__name__} # {seconds:.1f} s")
-    for line in (reason or "").splitlines():
-        print(f"# {line}")
-    sys.stdout.flush()
-    return reason is None
 
 
 def absolute(name):

@@ -2,6 +2,7 @@
 // CUDA arrays and mipmapped arrays. They are the host's driver's; what they are like is mirrored.
 #include "libcuda/array.h"
 
+#include "driver/array_format.h"
 #include "libcuda/capture_rules.h"
 
 namespace wire = cubar::wire;
@@ -19,21 +20,7 @@ CUresult find_mipmapped_array(const Caller& caller, CUmipmappedArray value, Mipm
 }
 
 std::uint32_t element_bytes(const CUDA_ARRAY3D_DESCRIPTOR& shape) {
-    switch (shape.Format) {
-        case CU_AD_FORMAT_UNSIGNED_INT8:
-        case CU_AD_FORMAT_SIGNED_INT8:
-            return shape.NumChannels;
-        case CU_AD_FORMAT_UNSIGNED_INT16:
-        case CU_AD_FORMAT_SIGNED_INT16:
-        case CU_AD_FORMAT_HALF:
-            return 2 * shape.NumChannels;
-        case CU_AD_FORMAT_UNSIGNED_INT32:
-        case CU_AD_FORMAT_SIGNED_INT32:
-        case CU_AD_FORMAT_FLOAT:
-            return 4 * shape.NumChannels;
-        default:
-            return 0;
-    }
+    return driver::channel_bytes(shape.Format) * shape.NumChannels;
 }
 
 }  // namespace cubar::guest

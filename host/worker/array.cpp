@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "cubar/host/dispatch.h"
+#include "driver/array_format.h"
 #include "host/worker/session.h"
 #include "host/worker/try.h"
 #include "transport/ring_consumer.h"
@@ -16,26 +17,13 @@ CUDA_ARRAY3D_DESCRIPTOR shape_of(const Shape& shape) {
 }
 
 /// What the elements take, at the least; the driver may pad them. Formats of several planes or of
-/// blocks count as their largest kin. False: more than 64 bits count. The numbers are the guest's,
-/// and no enumerations yet.
+/// blocks count as their largest kin. False: more than 64 bits count.
 template <typename Shape>
 bool bytes_of(const Shape& shape, std::uint64_t& bytes) {
     constexpr std::uint64_t kMostChannelBytes = 4;
     const auto at_least_one = [](std::uint64_t size) { return std::max<std::uint64_t>(size, 1); };
-    std::uint64_t channel = kMostChannelBytes;
-    switch (shape.format) {
-        case CU_AD_FORMAT_UNSIGNED_INT8:
-        case CU_AD_FORMAT_SIGNED_INT8:
-            channel = 1;
-            break;
-        case CU_AD_FORMAT_UNSIGNED_INT16:
-        case CU_AD_FORMAT_SIGNED_INT16:
-        case CU_AD_FORMAT_HALF:
-            channel = 2;
-            break;
-        default:
-            break;
-    }
+    const std::uint32_t known = driver::channel_bytes(shape.format);
+    const std::uint64_t channel = known != 0 ? known : kMostChannelBytes;
     return !__builtin_mul_overflow(channel * at_least_one(shape.channels), shape.width, &bytes) &&
            !__builtin_mul_overflow(bytes, at_least_one(shape.height), &bytes) &&
            !__builtin_mul_overflow(bytes, at_least_one(shape.depth), &bytes);

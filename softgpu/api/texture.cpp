@@ -4,6 +4,7 @@
 
 #include <cuda.h>
 
+#include "driver/array_format.h"
 #include "softgpu/api/array_handle.h"
 #include "softgpu/api/entry.h"
 #include "softgpu/device/image_object.h"
@@ -117,7 +118,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuDeviceGetTexture1DLinearMaxWidth(size_t* width,
                                                                  CUdevice device) {
     return entry(__func__, [&](Driver& driver) {
         require_value(width != nullptr, "a null pointer");
-        require_value(device::bytes_per_channel(format).has_value() &&
+        require_value(cubar::driver::channel_bytes(format) != 0 &&
                           (channels == 1 || channels == 2 || channels == 4),
                       "not a format of textures");
         driver.device(device);

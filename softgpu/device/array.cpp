@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "driver/array_format.h"
 #include "softgpu/device/error.h"
 #include "softgpu/device/texture_limits.h"
 
@@ -49,29 +50,15 @@ void check_size(const CUDA_ARRAY3D_DESCRIPTOR& description) {
     }
 }
 
+std::size_t element_bytes(const CUDA_ARRAY3D_DESCRIPTOR& description) {
+    return std::size_t{driver::channel_bytes(description.Format)} * description.NumChannels;
+}
+
 std::size_t half(std::size_t size) {
     return size == 0 ? 0 : std::max<std::size_t>(size / 2, 1);
 }
 
 }  // namespace
-
-std::optional<std::size_t> bytes_per_channel(CUarray_format format) {
-    switch (format) {
-        case CU_AD_FORMAT_UNSIGNED_INT8:
-        case CU_AD_FORMAT_SIGNED_INT8:
-            return 1;
-        case CU_AD_FORMAT_UNSIGNED_INT16:
-        case CU_AD_FORMAT_SIGNED_INT16:
-        case CU_AD_FORMAT_HALF:
-            return 2;
-        case CU_AD_FORMAT_UNSIGNED_INT32:
-        case CU_AD_FORMAT_SIGNED_INT32:
-        case CU_AD_FORMAT_FLOAT:
-            return 4;
-        default:
-            return std::nullopt;
-    }
-}
 
 ArrayMemory::ArrayMemory(Heap& heap, std::size_t size) : heap_(heap) {
     const auto base = heap.allocate(size);
@@ -92,7 +79,7 @@ Array::Array(const CUDA_ARRAY3D_DESCRIPTOR& description, MemoryOwner owner,
       is_level_(is_level) {}
 
 void Array::check(const CUDA_ARRAY3D_DESCRIPTOR& description) {
-    require(bytes_per_channel(description.Format).has_value(), CUDA_ERROR_NOT_SUPPORTED,
+    require(driver::channel_bytes(description.Format) != 0, CUDA_ERROR_NOT_SUPPORTED,
             "arrays have integers of 8, 16 and 32 bits, halves and floats");
     require_value(description.NumChannels == 1 || description.NumChannels == 2 ||
                       description.NumChannels == 4,
@@ -106,15 +93,15 @@ void Array::check(const CUDA_ARRAY3D_DESCRIPTOR& description) {
 }
 
 ArrayRef Array::create(Heap& heap, MemoryOwner owner, const CUDA_ARRAY3D_DESCRIPTOR& description) {
-    const std::size_t size = *bytes_per_channel(description.Format) * description.NumChannels *
-                             description.Width * std::max<std::size_t>(description.Height, 1) *
+    const std::size_t size = element_bytes(description) * description.Width *
+                             std::max<std::size_t>(description.Height, 1) *
                              std::max<std::size_t>(description.Depth, 1);
     return std::make_shared<Array>(description, owner,
                                    std::make_shared<const ArrayMemory>(heap, size), 0, false);
 }
 
 std::size_t Array::element() const {
-    return *bytes_per_channel(description_.Format) * description_.NumChannels;
+    return element_bytes(description_);
 }
 
 std::size_t Array::pitch() const {
@@ -133,7 +120,7 @@ MipmappedArrayRef MipmappedArray::create(Heap& heap, MemoryOwner owner,
                                          const CUDA_ARRAY3D_DESCRIPTOR& description,
                                          unsigned levels) {
     const bool layers = (description.Flags & (CUDA_ARRAY3D_LAYERED | CUDA_ARRAY3D_CUBEMAP)) != 0;
-    const std::size_t element = *bytes_per_channel(description.Format) * description.NumChannels;
+    const std::size_t element = element_bytes(description);
     std::vector<CUDA_ARRAY3D_DESCRIPTOR> descriptions;
     std::vector<std::size_t> offsets;
     std::size_t size = 0;

@@ -5,16 +5,12 @@
 
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "softgpu/device/heap.h"
 #include "softgpu/device/memory.h"
 
 namespace cubar::softgpu::device {
-
-/// Bytes of one channel; none for a format that this device does not have: planes, blocks.
-std::optional<std::size_t> bytes_per_channel(CUarray_format format);
 
 /// Device memory without an address that programs know. Given back with the last reference: work in
 /// flight, graphs and textures hold one, so nothing ever reads memory that is somebody else's.

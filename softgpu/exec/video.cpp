@@ -5,10 +5,11 @@
 
 #include <bit>
 
+#include "softgpu/exec/video_part.h"
+
 namespace cubar::softgpu::exec {
 namespace {
 
-using ptx::Compare;
 using ptx::Opcode;
 using ptx::Type;
 
@@ -22,26 +23,7 @@ Shape shape_of(const VideoForm& form) {
 }
 
 int64_t pick(uint64_t both, unsigned index, unsigned bits, bool is_signed) {
-    const uint64_t part = both >> (index * bits) & ((uint64_t{1} << bits) - 1);
-    const bool negative = is_signed && (part >> (bits - 1)) != 0;
-    return int64_t(part) - (negative ? int64_t{1} << bits : 0);
-}
-
-bool holds(Compare compare, int64_t a, int64_t b) {
-    switch (compare) {
-        case Compare::kEq:
-            return a == b;
-        case Compare::kNe:
-            return a != b;
-        case Compare::kLt:
-            return a < b;
-        case Compare::kLe:
-            return a <= b;
-        case Compare::kGt:
-            return a > b;
-        default:
-            return a >= b;
-    }
+    return widen(both >> (index * bits), bits, is_signed);
 }
 
 int64_t compute(const VideoForm& form, int64_t a, int64_t b) {
@@ -71,12 +53,8 @@ int64_t compute(const VideoForm& form, int64_t a, int64_t b) {
 
 int64_t fit(const VideoForm& form, int64_t value, unsigned bits) {
     const bool is_signed = (form.flags & VideoForm::kSignedD) != 0;
-    if ((form.flags & VideoForm::kSat) == 0) {
-        return pick(uint64_t(value) & ((uint64_t{1} << bits) - 1), 0, bits, is_signed);
-    }
-    const int64_t most = (int64_t{1} << (is_signed ? bits - 1 : bits)) - 1;
-    const int64_t least = is_signed ? -(int64_t{1} << (bits - 1)) : 0;
-    return value > most ? most : value < least ? least : value;
+    if ((form.flags & VideoForm::kSat) == 0) return widen(uint64_t(value), bits, is_signed);
+    return clamp_to(value, bits, is_signed);
 }
 
 uint32_t combine(const VideoForm& form, uint32_t a, uint32_t b, uint32_t c) {

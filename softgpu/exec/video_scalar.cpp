@@ -4,48 +4,18 @@
 #include <algorithm>
 
 #include "softgpu/exec/video.h"
+#include "softgpu/exec/video_part.h"
 
 namespace cubar::softgpu::exec {
 namespace {
 
-using ptx::Compare;
 using ptx::Modifier;
 using ptx::Opcode;
 using ptx::Operation;
 using ptx::Type;
 
-// The low bits as a number.
-int64_t widen(uint64_t value, unsigned bits, bool is_signed) {
-    const uint64_t part = value & ((uint64_t{1} << bits) - 1);
-    const bool negative = is_signed && (part >> (bits - 1)) != 0;
-    return int64_t(part) - (negative ? int64_t{1} << bits : 0);
-}
-
 int64_t pick(uint32_t word, WordPart part, bool is_signed) {
     return widen(word >> part.at, part.bits, is_signed);
-}
-
-int64_t clamp_to(int64_t value, unsigned bits, bool is_signed) {
-    const int64_t most = (int64_t{1} << (is_signed ? bits - 1 : bits)) - 1;
-    const int64_t least = is_signed ? -most - 1 : 0;
-    return std::clamp(value, least, most);
-}
-
-bool holds(Compare compare, int64_t a, int64_t b) {
-    switch (compare) {
-        case Compare::kEq:
-            return a == b;
-        case Compare::kNe:
-            return a != b;
-        case Compare::kLt:
-            return a < b;
-        case Compare::kLe:
-            return a <= b;
-        case Compare::kGt:
-            return a > b;
-        default:
-            return a >= b;
-    }
 }
 
 // More than any word holds, with none of its bits.

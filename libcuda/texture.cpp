@@ -80,6 +80,34 @@ CUresult find(std::uint64_t number, bool is_surface, Caller& caller, ImageObject
                                                                 : CUDA_ERROR_INVALID_VALUE;
 }
 
+/// One of the descriptions that the object was made of.
+template <typename Description>
+CUresult get(std::uint64_t number, bool is_surface, Description ImageObject::*part,
+             Description* out) {
+    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    Caller caller;
+    ImageObject object;
+    CUBAR_TRY(find(number, is_surface, caller, object));
+    *out = object.*part;
+    return CUDA_SUCCESS;
+}
+
+/// `Call` ends objects, whose number its request has in `field`.
+template <typename Call>
+CUresult destroy(std::uint64_t number, bool is_surface, std::uint64_t Call::Request::*field) {
+    Caller caller;
+    ImageObject object;
+    CUBAR_TRY(find(number, is_surface, caller, object));
+    typename Call::Request request{};
+    request.*field = number;
+    typename Call::Reply reply{};
+    // Forgotten first: another thread may be given the same number.
+    caller.session->images.remove(number);
+    const CUresult result = call_in<Call>(caller, object.context, {}, request, reply);
+    if (result != CUDA_SUCCESS) caller.session->images.add(number, object);
+    return result;
+}
+
 }  // namespace
 
 CUBAR_API cuTexObjectCreate(CUtexObject* out, const CUDA_RESOURCE_DESC* resource,
@@ -104,36 +132,16 @@ CUBAR_API cuTexObjectCreate(CUtexObject* out, const CUDA_RESOURCE_DESC* resource
 }
 
 CUBAR_API cuTexObjectDestroy(CUtexObject texture) {
-    Caller caller;
-    ImageObject object;
-    CUBAR_TRY(find(texture, false, caller, object));
-    wire::cuTexObjectDestroy::Request request{};
-    request.texture = texture;
-    wire::cuTexObjectDestroy::Reply reply{};
-    // Forgotten first: another thread may be given the same number.
-    caller.session->images.remove(texture);
-    const CUresult result =
-        call_in<wire::cuTexObjectDestroy>(caller, object.context, {}, request, reply);
-    if (result != CUDA_SUCCESS) caller.session->images.add(texture, object);
-    return result;
+    return destroy<wire::cuTexObjectDestroy>(texture, false,
+                                             &wire::cuTexObjectDestroy::Request::texture);
 }
 
 CUBAR_API cuTexObjectGetResourceDesc(CUDA_RESOURCE_DESC* out, CUtexObject texture) {
-    Caller caller;
-    ImageObject object;
-    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    CUBAR_TRY(find(texture, false, caller, object));
-    *out = object.resource;
-    return CUDA_SUCCESS;
+    return get(texture, false, &ImageObject::resource, out);
 }
 
 CUBAR_API cuTexObjectGetTextureDesc(CUDA_TEXTURE_DESC* out, CUtexObject texture) {
-    Caller caller;
-    ImageObject object;
-    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    CUBAR_TRY(find(texture, false, caller, object));
-    *out = object.texture;
-    return CUDA_SUCCESS;
+    return get(texture, false, &ImageObject::texture, out);
 }
 
 CUBAR_API cuTexObjectGetResourceViewDesc(CUDA_RESOURCE_VIEW_DESC* out, CUtexObject texture) {
@@ -166,24 +174,10 @@ CUBAR_API cuSurfObjectCreate(CUsurfObject* out, const CUDA_RESOURCE_DESC* resour
 }
 
 CUBAR_API cuSurfObjectDestroy(CUsurfObject surface) {
-    Caller caller;
-    ImageObject object;
-    CUBAR_TRY(find(surface, true, caller, object));
-    wire::cuSurfObjectDestroy::Request request{};
-    request.surface = surface;
-    wire::cuSurfObjectDestroy::Reply reply{};
-    caller.session->images.remove(surface);
-    const CUresult result =
-        call_in<wire::cuSurfObjectDestroy>(caller, object.context, {}, request, reply);
-    if (result != CUDA_SUCCESS) caller.session->images.add(surface, object);
-    return result;
+    return destroy<wire::cuSurfObjectDestroy>(surface, true,
+                                              &wire::cuSurfObjectDestroy::Request::surface);
 }
 
 CUBAR_API cuSurfObjectGetResourceDesc(CUDA_RESOURCE_DESC* out, CUsurfObject surface) {
-    Caller caller;
-    ImageObject object;
-    if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    CUBAR_TRY(find(surface, true, caller, object));
-    *out = object.resource;
-    return CUDA_SUCCESS;
+    return get(surface, true, &ImageObject::resource, out);
 }

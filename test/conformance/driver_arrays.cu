@@ -2,6 +2,7 @@
 // Arrays and mipmapped arrays by the driver API: descriptions, every copy with them, captured ones
 // too, and their errors.
 #include <numeric>
+#include <type_traits>
 
 #include "driver_api.h"
 
@@ -22,6 +23,78 @@ std::vector<float> numbers(std::size_t count, float first) {
     std::vector<float> values(count);
     std::iota(values.begin(), values.end(), first);
     return values;
+}
+
+template <typename Copy>
+Copy flat_of(std::size_t row, std::size_t height) {
+    Copy copy{};
+    copy.WidthInBytes = row;
+    copy.Height = height;
+    return copy;
+}
+
+template <typename Copy>
+Copy box_of(std::size_t row, std::size_t height, std::size_t depth) {
+    Copy copy = flat_of<Copy>(row, height);
+    copy.Depth = depth;
+    return copy;
+}
+
+CUDA_MEMCPY3D whole_box() {
+    return box_of<CUDA_MEMCPY3D>(kRow, kHeight, kDepth);
+}
+
+// The ends of a copy: an array, or memory that holds the copied rows and nothing between them.
+template <typename Copy>
+void from_array(Copy& copy, CUarray array) {
+    copy.srcMemoryType = CU_MEMORYTYPE_ARRAY;
+    copy.srcArray = array;
+}
+
+template <typename Copy>
+void to_array(Copy& copy, CUarray array) {
+    copy.dstMemoryType = CU_MEMORYTYPE_ARRAY;
+    copy.dstArray = array;
+}
+
+template <typename Copy>
+void pack_source(Copy& copy) {
+    copy.srcPitch = copy.WidthInBytes;
+    if constexpr (!std::is_same_v<Copy, CUDA_MEMCPY2D>) copy.srcHeight = copy.Height;
+}
+
+template <typename Copy>
+void pack_target(Copy& copy) {
+    copy.dstPitch = copy.WidthInBytes;
+    if constexpr (!std::is_same_v<Copy, CUDA_MEMCPY2D>) copy.dstHeight = copy.Height;
+}
+
+template <typename Copy>
+void from_host(Copy& copy, const void* memory) {
+    copy.srcMemoryType = CU_MEMORYTYPE_HOST;
+    copy.srcHost = memory;
+    pack_source(copy);
+}
+
+template <typename Copy>
+void to_host(Copy& copy, void* memory) {
+    copy.dstMemoryType = CU_MEMORYTYPE_HOST;
+    copy.dstHost = memory;
+    pack_target(copy);
+}
+
+template <typename Copy>
+void from_device(Copy& copy, CUdeviceptr memory) {
+    copy.srcMemoryType = CU_MEMORYTYPE_DEVICE;
+    copy.srcDevice = memory;
+    pack_source(copy);
+}
+
+template <typename Copy>
+void to_device(Copy& copy, CUdeviceptr memory) {
+    copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+    copy.dstDevice = memory;
+    pack_target(copy);
 }
 
 void descriptions() {
@@ -89,64 +162,38 @@ void rows(CUstream stream) {
     DRIVER(cuArrayDestroy(other));
 }
 
-CUDA_MEMCPY3D whole_box() {
-    CUDA_MEMCPY3D copy{};
-    copy.srcPitch = copy.dstPitch = kRow;
-    copy.srcHeight = copy.dstHeight = kHeight;
-    copy.WidthInBytes = kRow;
-    copy.Height = kHeight;
-    copy.Depth = kDepth;
-    return copy;
-}
-
 // A box into an array and out of it, by pageable, pinned and device memory.
 void boxes(CUstream stream) {
     CUarray array = make_array(kWidth, kHeight, kDepth);
     const std::size_t count = kWidth * kHeight * kDepth;
     const std::vector<float> values = numbers(count, 7);
     CUDA_MEMCPY3D copy = whole_box();
-    copy.srcMemoryType = CU_MEMORYTYPE_HOST;
-    copy.srcHost = values.data();
-    copy.dstMemoryType = CU_MEMORYTYPE_ARRAY;
-    copy.dstArray = array;
+    from_host(copy, values.data());
+    to_array(copy, array);
     DRIVER(cuMemcpy3DAsync(&copy, stream));
 
     // A corner of it moves within the array, by device memory.
     CUdeviceptr memory = 0;
     DRIVER(cuMemAlloc(&memory, count * sizeof(float)));
-    CUDA_MEMCPY3D corner{};
-    corner.srcMemoryType = CU_MEMORYTYPE_ARRAY;
-    corner.srcArray = array;
+    auto corner = box_of<CUDA_MEMCPY3D>(8 * sizeof(float), 2, 1);
+    from_array(corner, array);
     corner.srcXInBytes = 40 * sizeof(float);
     corner.srcY = 3;
     corner.srcZ = 2;
-    corner.dstMemoryType = CU_MEMORYTYPE_DEVICE;
-    corner.dstDevice = memory;
-    corner.dstPitch = 8 * sizeof(float);
-    corner.dstHeight = 2;
-    corner.WidthInBytes = 8 * sizeof(float);
-    corner.Height = 2;
-    corner.Depth = 1;
+    to_device(corner, memory);
     DRIVER(cuMemcpy3DAsync(&corner, stream));
-    CUDA_MEMCPY2D flat{};
-    flat.srcMemoryType = CU_MEMORYTYPE_DEVICE;
-    flat.srcDevice = memory;
-    flat.srcPitch = 8 * sizeof(float);
-    flat.dstMemoryType = CU_MEMORYTYPE_ARRAY;
-    flat.dstArray = array;
+    auto flat = flat_of<CUDA_MEMCPY2D>(8 * sizeof(float), 2);
+    from_device(flat, memory);
+    to_array(flat, array);
     flat.dstXInBytes = 4 * sizeof(float);
     flat.dstY = 1;
-    flat.WidthInBytes = 8 * sizeof(float);
-    flat.Height = 2;
     DRIVER(cuMemcpy2DAsync(&flat, stream));
 
     float* pinned = nullptr;
     DRIVER(cuMemAllocHost(reinterpret_cast<void**>(&pinned), count * sizeof(float)));
     copy = whole_box();
-    copy.srcMemoryType = CU_MEMORYTYPE_ARRAY;
-    copy.srcArray = array;
-    copy.dstMemoryType = CU_MEMORYTYPE_HOST;
-    copy.dstHost = pinned;
+    from_array(copy, array);
+    to_host(copy, pinned);
     DRIVER(cuMemcpy3DAsync(&copy, stream));
     DRIVER(cuStreamSynchronize(stream));
     for (std::size_t i = 0; i < count; ++i) {
@@ -175,42 +222,24 @@ void peers(CUcontext context, CUstream stream) {
     CUarray one = make_array(kWidth, kHeight, kDepth), other = make_array(kWidth, kHeight, kDepth);
     const std::size_t slice = kWidth * kHeight;
     const std::vector<float> values = numbers(slice * kDepth, 21);
-    CUDA_MEMCPY3D_PEER in{};
+    auto in = box_of<CUDA_MEMCPY3D_PEER>(kRow, kHeight, kDepth);
     in.srcContext = in.dstContext = context;
-    in.srcMemoryType = CU_MEMORYTYPE_HOST;
-    in.srcHost = values.data();
-    in.srcPitch = kRow;
-    in.srcHeight = kHeight;
-    in.dstMemoryType = CU_MEMORYTYPE_ARRAY;
-    in.dstArray = one;
-    in.WidthInBytes = kRow;
-    in.Height = kHeight;
-    in.Depth = kDepth;
+    from_host(in, values.data());
+    to_array(in, one);
     DRIVER(cuMemcpy3DPeer(&in));
-    CUDA_MEMCPY3D_PEER across{};
+    auto across = box_of<CUDA_MEMCPY3D_PEER>(kRow, kHeight, 1);
     across.srcContext = across.dstContext = context;
-    across.srcMemoryType = across.dstMemoryType = CU_MEMORYTYPE_ARRAY;
-    across.srcArray = one;
-    across.dstArray = other;
+    from_array(across, one);
     across.srcZ = 2;
+    to_array(across, other);
     across.dstZ = 1;
-    across.WidthInBytes = kRow;
-    across.Height = kHeight;
-    across.Depth = 1;
     DRIVER(cuMemcpy3DPeerAsync(&across, stream));
     DRIVER(cuStreamSynchronize(stream));
     std::vector<float> back(slice);
-    CUDA_MEMCPY3D out{};
-    out.srcMemoryType = CU_MEMORYTYPE_ARRAY;
-    out.srcArray = other;
+    auto out = box_of<CUDA_MEMCPY3D>(kRow, kHeight, 1);
+    from_array(out, other);
     out.srcZ = 1;
-    out.dstMemoryType = CU_MEMORYTYPE_HOST;
-    out.dstHost = back.data();
-    out.dstPitch = kRow;
-    out.dstHeight = kHeight;
-    out.WidthInBytes = kRow;
-    out.Height = kHeight;
-    out.Depth = 1;
+    to_host(out, back.data());
     DRIVER(cuMemcpy3D(&out));
     for (std::size_t i = 0; i < slice; ++i) CHECK_AT(i, back[i], values[2 * slice + i]);
     across.dstZ = kDepth;
@@ -226,24 +255,14 @@ void long_rows() {
     CUarray array = nullptr;
     DRIVER(cuArray3DCreate(&array, &shape));
     const std::vector<float> values = numbers(kLong * 4 * 2, 0);
-    CUDA_MEMCPY2D copy{};
-    copy.srcMemoryType = CU_MEMORYTYPE_HOST;
-    copy.srcHost = values.data();
-    copy.srcPitch = kLong * 16;
-    copy.dstMemoryType = CU_MEMORYTYPE_ARRAY;
-    copy.dstArray = array;
-    copy.WidthInBytes = kLong * 16;
-    copy.Height = 2;
+    auto copy = flat_of<CUDA_MEMCPY2D>(kLong * 16, 2);
+    from_host(copy, values.data());
+    to_array(copy, array);
     DRIVER(cuMemcpy2D(&copy));
     std::vector<float> back(values.size());
-    CUDA_MEMCPY2D out{};
-    out.srcMemoryType = CU_MEMORYTYPE_ARRAY;
-    out.srcArray = array;
-    out.dstMemoryType = CU_MEMORYTYPE_HOST;
-    out.dstHost = back.data();
-    out.dstPitch = kLong * 16;
-    out.WidthInBytes = kLong * 16;
-    out.Height = 2;
+    auto out = flat_of<CUDA_MEMCPY2D>(kLong * 16, 2);
+    from_array(out, array);
+    to_host(out, back.data());
     DRIVER(cuMemcpy2D(&out));
     CHECK(back == values);
     DRIVER(cuArrayDestroy(array));
@@ -253,22 +272,12 @@ void long_rows() {
 void captured(CUstream stream) {
     CUarray array = make_array(kWidth, kHeight, 0);
     std::vector<float> source = numbers(kWidth * kHeight, 0), target(source.size());
-    CUDA_MEMCPY2D in{};
-    in.srcMemoryType = CU_MEMORYTYPE_HOST;
-    in.srcHost = source.data();
-    in.srcPitch = kRow;
-    in.dstMemoryType = CU_MEMORYTYPE_ARRAY;
-    in.dstArray = array;
-    in.WidthInBytes = kRow;
-    in.Height = kHeight;
-    CUDA_MEMCPY2D out{};
-    out.srcMemoryType = CU_MEMORYTYPE_ARRAY;
-    out.srcArray = array;
-    out.dstMemoryType = CU_MEMORYTYPE_HOST;
-    out.dstHost = target.data();
-    out.dstPitch = kRow;
-    out.WidthInBytes = kRow;
-    out.Height = kHeight;
+    auto in = flat_of<CUDA_MEMCPY2D>(kRow, kHeight);
+    from_host(in, source.data());
+    to_array(in, array);
+    auto out = flat_of<CUDA_MEMCPY2D>(kRow, kHeight);
+    from_array(out, array);
+    to_host(out, target.data());
     DRIVER(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
     DRIVER(cuMemcpy2DAsync(&in, stream));
     DRIVER(cuMemcpy2DAsync(&out, stream));
@@ -304,10 +313,8 @@ void added(CUstream stream) {
     const std::vector<float> values = numbers(count, 3);
     DRIVER(cuMemcpyHtoD(memory, values.data(), count * sizeof(float)));
     CUDA_MEMCPY3D copy = whole_box();
-    copy.srcMemoryType = CU_MEMORYTYPE_DEVICE;
-    copy.srcDevice = memory;
-    copy.dstMemoryType = CU_MEMORYTYPE_ARRAY;
-    copy.dstArray = array;
+    from_device(copy, memory);
+    to_array(copy, array);
     CUcontext context = nullptr;
     DRIVER(cuCtxGetCurrent(&context));
     CUgraph graph = nullptr;
@@ -316,10 +323,8 @@ void added(CUstream stream) {
     DRIVER(cuGraphAddMemcpyNode(&in, graph, nullptr, 0, &copy, context));
     std::vector<float> back(count);
     copy = whole_box();
-    copy.srcMemoryType = CU_MEMORYTYPE_ARRAY;
-    copy.srcArray = array;
-    copy.dstMemoryType = CU_MEMORYTYPE_HOST;
-    copy.dstHost = back.data();
+    from_array(copy, array);
+    to_host(copy, back.data());
     DRIVER(cuGraphAddMemcpyNode(&out, graph, &in, 1, &copy, context));
     CUgraphExec exec = nullptr;
     DRIVER(cuGraphInstantiate(&exec, graph, 0));

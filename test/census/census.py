@@ -15,26 +15,16 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from driver import Driver
+
 CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES = 5, 6
 LOG_BYTES = 1 << 16
 # What a statement begins with, its braces and guard aside.
 INSTRUCTION = re.compile(r"^[\s{}]*(?:@!?%?\w+\s+)?([a-z]\w*(?:[.:]+\w+)*)(?=\s|$)")
 
 
-class Driver:
-    """The few calls of a libcuda.so.1 that this takes."""
-
-    def __init__(self, library):
-        self.cuda = ctypes.CDLL(library)
-        self.check("cuInit", 0)
-        context = ctypes.c_void_p()
-        self.check("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0)
-        self.check("cuCtxSetCurrent", context)
-
-    def check(self, name, *arguments):
-        code = getattr(self.cuda, name)(*arguments)
-        if code != 0:
-            raise RuntimeError(f"{name} returned {code}")
+class Modules(Driver):
+    """Loads PTX and asks for its kernels."""
 
     def load(self, text):
         """The module, or None and why not."""
@@ -64,7 +54,7 @@ def refusals(driver, path, log):
         if not driver.has(module, kernel):
             said = log.seek(0) or log.read()
             reasons.append(f"{kernel}: " + (said.strip() or "refused without a reason"))
-    driver.check("cuModuleUnload", module)
+    driver.call("cuModuleUnload", module)
     return len(kernels), reasons
 
 
@@ -84,7 +74,7 @@ def main():
     texts = arguments.texts + ([arguments.control] if arguments.control else [])
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
         os.environ["CUBAR_LOG"] = log.name
-        driver = Driver(arguments.library)
+        driver = Modules(arguments.library)
         print(f"1..{len(texts) + 1}")
         failed = 0
         for number, path in enumerate(texts, 1):

@@ -16,9 +16,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "test" / "census")]
 
 import llama  # noqa: E402
+from driver import Driver  # noqa: E402
 
 MAGIC = b"\x50\xed\x55\xba\x01\x00"  # of a fatbin container, and its version
 
@@ -45,20 +47,8 @@ def containers(data):
         at = data.find(MAGIC, at + header + length)
 
 
-class Driver:
-    """The few calls of a libcuda.so.1 that this takes."""
-
-    def __init__(self, library):
-        self.cuda = ctypes.CDLL(library)
-        self.call("cuInit", 0)
-        context = ctypes.c_void_p()
-        self.call("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0)
-        self.call("cuCtxSetCurrent", context)
-
-    def call(self, name, *arguments):
-        code = getattr(self.cuda, name)(*arguments)
-        if code != 0:
-            raise RuntimeError(f"{name} returned {code}")
+class Kernels(Driver):
+    """Loads fatbins and asks for their kernels."""
 
     def kernels(self, container):
         """Loads a fatbin and yields each of its kernels."""
@@ -80,7 +70,7 @@ class Driver:
 def ask(library, backend, log):
     """Returns how many kernels there are and how many are refused, and the seconds it took."""
     os.environ |= {"CUBAR_LOG": log, "CUBAR_LOG_LEVEL": "error"}
-    driver = Driver(library)
+    driver = Kernels(library)
     begin = time.monotonic()
     total = refused = 0
     for container in containers(section(backend, b".nv_fatbin")):

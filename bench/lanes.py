@@ -12,13 +12,14 @@ import re
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import llama  # noqa: E402
 
-LINE = re.compile(r"^softgpu: .* ([\d.]+) lanes each, .*: ([\d.]+) G/s$", re.MULTILINE)
+LINE = re.compile(r" ([\d.]+) lanes each, .*: ([\d.]+) G/s$", re.MULTILINE)
 WORK = {"24 tokens": ("24", "40"), "a prompt of 200": ("2", "200")}
 QUANTISATIONS = ("Q4_0", "Q4_K_M", "Q6_K", "Q8_0")
 
@@ -29,10 +30,12 @@ def measure(library, cuda, home, quantisation, capability, tokens, prompt):
                "--model", str(llama.model(home, "medium", quantisation)), "--device", "cuda",
                "--tokens", tokens, "--prompt-length", prompt, "--batch", "512", "--sequences", "1",
                "--requests", "1", "--flash", "on", "--kv", "f16"]
-    variables = os.environ | {"LD_LIBRARY_PATH": f"{library}:{cuda}", "CUBAR_SOFTGPU_COUNT": "1",
-                              "CUBAR_SOFTGPU_CC": capability}
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
-    lanes, rate = LINE.search(done.stderr).groups()
+    with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
+        variables = os.environ | {"LD_LIBRARY_PATH": f"{library}:{cuda}", "CUBAR_SOFTGPU_COUNT": "1",
+                                  "CUBAR_SOFTGPU_CC": capability, "CUBAR_LOG": log.name,
+                                  "CUBAR_LOG_LEVEL": "info"}
+        subprocess.run(command, env=variables, capture_output=True, check=True)
+        lanes, rate = LINE.search(log.read()).groups()
     return float(lanes), float(rate)
 
 

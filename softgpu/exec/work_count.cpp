@@ -2,10 +2,11 @@
 #include "softgpu/exec/work_count.h"
 
 #include <atomic>
-#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <string_view>
+
+#include "driver/log.h"
 
 namespace cubar::softgpu::exec {
 namespace {
@@ -18,11 +19,10 @@ struct Total {
     ~Total() {
         if (!WorkCount::enabled() || nanoseconds == 0) return;
         const double seconds = double(nanoseconds) * 1e-9;
-        std::fprintf(stderr,
-                     "softgpu: %.3f G instructions of lanes, %.1f lanes each, in %.2f s of one "
-                     "core: %.2f G/s\n",
-                     double(of_lanes) * 1e-9, double(of_lanes) / double(of_warps), seconds,
-                     double(of_lanes) * 1e-9 / seconds);
+        CUBAR_LOG(kInfo,
+                  "%.3f G instructions of lanes, %.1f lanes each, in %.2f s of one core: %.2f G/s",
+                  double(of_lanes) * 1e-9, double(of_lanes) / double(of_warps), seconds,
+                  double(of_lanes) * 1e-9 / seconds);
     }
 };
 

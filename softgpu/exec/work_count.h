@@ -6,7 +6,7 @@
 namespace cubar::softgpu::exec {
 
 /// How much the interpreter does in how much of the processors' time, for measurements: counted
-/// and, when the process ends, printed on stderr where CUBAR_SOFTGPU_COUNT is 1.
+/// and, when the process ends, logged at level info where CUBAR_SOFTGPU_COUNT is 1.
 class WorkCount {
 public:
     [[nodiscard]] static bool enabled() { return enabled_; }

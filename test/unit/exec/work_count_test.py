@@ -5,21 +5,23 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 PROGRAM = sys.argv.pop()
-LINE = re.compile(r"^softgpu: ([\d.]+) G instructions of lanes, ([\d.]+) lanes each, "
+LINE = re.compile(r" INFO ([\d.]+) G instructions of lanes, ([\d.]+) lanes each, "
                   r"in [\d.]+ s of one core: [\d.]+ G/s$", re.MULTILINE)
 
 
 def said(value):
-    done = subprocess.run([PROGRAM], env=os.environ | {"CUBAR_SOFTGPU_COUNT": value}, capture_output=True,
-                          text=True, check=True)
-    return LINE.search(done.stderr)
+    with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
+        variables = {"CUBAR_SOFTGPU_COUNT": value, "CUBAR_LOG": log.name, "CUBAR_LOG_LEVEL": "info"}
+        subprocess.run([PROGRAM], env=os.environ | variables, stdout=subprocess.DEVNULL, check=True)
+        return LINE.search(log.read())
 
 
 class WorkCount(unittest.TestCase):
-    def test_is_printed_when_asked_for(self):
+    def test_is_logged_when_asked_for(self):
         found = said("1")
         self.assertIsNotNone(found)
         self.assertGreater(float(found[1]), 0.001)

@@ -7,6 +7,7 @@ packages=(
     libcli11-dev libspdlog-dev libsystemd-dev
     clang clang-format clang-tidy llvm libclang-rt-14-dev valgrind spin
     qemu-system-x86 busybox-static pciutils zstd patchelf
+    debhelper lintian rpm rpmlint
 )
 
 # NVIDIA's toolkit comes first: it is the one thing that apt cannot install from Debian.

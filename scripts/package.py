@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the packages into build/packages, by debhelper and rpmbuild from Meson's install rules.
+
+The version stands in meson.build alone; the packages' change logs are made from CHANGELOG.md.
+"""
+
+import argparse
+import email.utils
+import os
+import re
+import shutil
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+from build import ROOT, Build
+
+PACKAGES = ROOT / "build" / "packages"
+WORK = PACKAGES / "work"
+TAGS = ("guest",)
+MAINTAINER = "The cubar authors <maintainers@cubar.example>"
+# The same on every distribution: the guest's library is found by absolute paths, not by a linker.
+OPTIONS = ["--prefix=/usr", "--libdir=lib", "--sysconfdir=/etc", "--localstatedir=/var",
+           "-Dtests=false"]
+
+
+class PackageError(Exception):
+    """Says what to do about it."""
+
+
+def run(*command, **options):
+    done = subprocess.run([str(part) for part in command], check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    if done.returncode != 0:
+        raise PackageError(f"{' '.join(map(str, command[:3]))} failed:\n{done.stdout[-6000:]}")
+    return done.stdout
+
+
+def version_of(build):
+    return build.introspect("projectinfo")["version"]
+
+
+def changes():
+    """What CHANGELOG.md tells: (version, date, changes) from the newest."""
+    releases = []
+    for line in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines():
+        if heading := re.fullmatch(r"## (\S+) \((\d{4}-\d\d-\d\d)\)", line):
+            day = datetime.strptime(heading[2], "%Y-%m-%d").replace(hour=12, tzinfo=timezone.utc)
+            releases.append((heading[1], day, []))
+        elif line.startswith("- "):
+            releases[-1][2].append(line[2:].replace("`", ""))
+    return releases
+
+
+def wrapped(text, first, rest, width=78):
+    """The text in lines that begin as given."""
+    lines = [first]
+    for word in text.split():
+        if len(lines[-1]) + len(word) + 1 > width and lines[-1].strip(" *-"):
+            lines.append(rest)
+        lines[-1] += word + " "
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def debian_changelog():
+    return "\n".join(
+        f"cubar ({version}) unstable; urgency=medium\n\n"
+        + "\n".join(wrapped(change, "  * ", "    ") for change in listed)
+        + f"\n\n -- {MAINTAINER}  {email.utils.format_datetime(day)}\n"
+        for version, day, listed in changes())
+
+
+def compile_installed(build):
+    """Builds what is installed, and no more."""
+    built = {path for target in build.introspect("targets") for path in target["filename"]}
+    installed = built.intersection(build.introspect("installed"))
+    if not build.compile(sorted(os.path.relpath(path, build.directory) for path in installed)):
+        raise PackageError("the build failed")
+
+
+def stage(build):
+    """What each package installs, below WORK/guest and WORK/host: Meson's install tags say."""
+    shutil.rmtree(WORK, ignore_errors=True)
+    for tag in TAGS:
+        run("meson", "install", "-C", build.directory, "--no-rebuild", "--quiet",
+            "--destdir", WORK / tag, "--tags", tag)
+        # Nobody links a private library, and ollama takes whatever is called libcuda.so*.
+        for link in (WORK / tag).rglob("*.so"):
+            if link.is_symlink():
+                link.unlink()
+
+
+def environment():
+    # Nothing of the day and the machine on which a package is built gets into it.
+    epoch = str(int(changes()[0][1].timestamp()))
+    return os.environ | {"CUBAR_STAGE": str(WORK), "CUBAR_PACKAGES": str(PACKAGES),
+                         "SOURCE_DATE_EPOCH": epoch}
+
+
+def make_deb():
+    source = WORK / "deb"
+    shutil.copytree(ROOT / "packaging" / "deb", source / "debian")
+    (source / "debian" / "changelog").write_text(debian_changelog(), encoding="utf-8")
+    run("debian/rules", "binary", cwd=source, env=environment())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cuda", required=True, help="directory of the CUDA Toolkit")
+    arguments = parser.parse_args()
+    build = Build("package", arguments.cuda, OPTIONS)
+    try:
+        version = version_of(build)
+        if changes()[0][0] != version:
+            raise PackageError(f"CHANGELOG.md begins with {changes()[0][0]}, meson.build says "
+                               f"{version}: describe this version")
+        compile_installed(build)
+        for old in [*PACKAGES.glob("*.deb"), *PACKAGES.glob("*.rpm")]:
+            old.unlink()
+        stage(build)
+        make_deb()
+    except (PackageError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for package in sorted([*PACKAGES.glob("*.deb"), *PACKAGES.glob("*.rpm")]):
+        print(package.relative_to(ROOT))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

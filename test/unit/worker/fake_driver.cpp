@@ -110,6 +110,26 @@ FakeDriver::FakeDriver() {
         *memory = last_object += 0x10;
         return fake->called("cuMemRetainAllocationHandle");
     };
+    table.cuArray3DCreate_v2 = [](CUarray* array, const CUDA_ARRAY3D_DESCRIPTOR*) {
+        return make("cuArray3DCreate", array);
+    };
+    table.cuArray3DGetDescriptor_v2 = [](CUDA_ARRAY3D_DESCRIPTOR* shape, CUarray) {
+        *shape = {};
+        return CUDA_SUCCESS;
+    };
+    table.cuArrayDestroy = [](CUarray) { return fake->called("cuArrayDestroy"); };
+    table.cuMipmappedArrayCreate = [](CUmipmappedArray* array, const CUDA_ARRAY3D_DESCRIPTOR*,
+                                      unsigned) { return make("cuMipmappedArrayCreate", array); };
+    table.cuMipmappedArrayGetLevel = [](CUarray* level, CUmipmappedArray, unsigned) {
+        return make("cuMipmappedArrayGetLevel", level);
+    };
+    table.cuMipmappedArrayDestroy = [](CUmipmappedArray) {
+        return fake->called("cuMipmappedArrayDestroy");
+    };
+    table.cuSurfObjectCreate = [](CUsurfObject* surface, const CUDA_RESOURCE_DESC*) {
+        *surface = 1;
+        return fake->called("cuSurfObjectCreate");
+    };
     table.cuDeviceGetMemPool = [](CUmemoryPool* current, CUdevice) {
         *current = reinterpret_cast<CUmemoryPool>(0x50);
         return CUDA_SUCCESS;

@@ -5,7 +5,10 @@
 
 #include <cuda.h>
 
+#include <algorithm>
+
 #include "softgpu/api/graph_handle.h"
+#include "softgpu/device/graph_condition.h"
 #include "softgpu/device/graph_work.h"
 
 using namespace cubar::softgpu;
@@ -28,7 +31,7 @@ CUBAR_EXPORT CUresult CUDAAPI cuGraphCreate(CUgraph* handle, unsigned int flags)
 CUBAR_EXPORT CUresult CUDAAPI cuGraphDestroy(CUgraph handle) {
     return graph_entry(__func__, [&](Graphs& graphs) {
         const GraphRef graph = graph_of(graphs, handle);
-        require_value(graph->owner == Graph::Owner::kCaller && !graph->capturing,
+        require_value(graph->owner == Graph::Owner::kCaller && !graph->is_captured_into(),
                       "the graph belongs to a node, or is being captured");
         graphs.withdraw(*graph);
     });
@@ -39,6 +42,8 @@ CUBAR_EXPORT CUresult CUDAAPI cuGraphClone(CUgraph* clone, CUgraph original) {
         require_value(clone != nullptr, "a null pointer");
         const GraphRef graph = graph_of(graphs, original);
         require_value(!device::owns_memory(*graph), "a graph that owns memory cannot be cloned");
+        require_value(!device::has_conditional_nodes(*graph),
+                      "a graph with conditional nodes cannot be cloned");
         *clone = graphs.publish(graph->clone(Graph::Owner::kCaller));
     });
 }
@@ -56,7 +61,12 @@ CUBAR_EXPORT CUresult CUDAAPI cuGraphNodeFindInClone(CUgraphNode* found, CUgraph
 CUBAR_EXPORT CUresult CUDAAPI cuGraphDestroyNode(CUgraphNode handle) {
     return graph_entry(__func__, [&](Graphs& graphs) {
         const NodeRef node = node_of(graphs, handle);
-        require_value(!node->graph().capturing, "the graph is being captured");
+        const auto inside = device::graphs_in(*node->work());
+        require_value(!node->graph().capturing && std::none_of(inside.begin(), inside.end(),
+                                                               [](const GraphRef& each) {
+                                                                   return each->is_captured_into();
+                                                               }),
+                      "the graph is being captured");
         require_value(!device::owns_memory(node->graph()),
                       "a graph that owns memory keeps its nodes");
         graphs.withdraw(*node);

@@ -13,6 +13,7 @@
 #include "softgpu/api/graph_handle.h"
 #include "softgpu/device/copy.h"
 #include "softgpu/device/fill.h"
+#include "softgpu/device/graph_condition.h"
 #include "softgpu/device/graph_work.h"
 #include "softgpu/device/launch.h"
 
@@ -52,6 +53,8 @@ const char* name_of(CUgraphNodeType type) {
             return "MEM_FREE";
         case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
             return "BATCH_MEM_OP";
+        case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+            return "CONDITIONAL";
         default:
             return "EMPTY";
     }
@@ -84,6 +87,12 @@ std::string details(const Work& work, unsigned flags) {
         std::snprintf(text, sizeof text, "\\n%zux%zu elements of %u bytes: 0x%" PRIx32, fill.width,
                       fill.height, fill.element, fill.value);
     }
+    if (const auto* conditional = device::conditional_of(work);
+        conditional != nullptr && wanted(CU_GRAPH_DEBUG_DOT_FLAGS_CONDITIONAL_NODE_PARAMS)) {
+        constexpr const char* kNames[] = {"IF", "WHILE", "SWITCH"};
+        std::snprintf(text, sizeof text, "\\n%s of %zu graphs", kNames[conditional->kind()],
+                      conditional->bodies().size());
+    }
     return text;
 }
 
@@ -94,8 +103,8 @@ void print(std::FILE* file, const Graph& graph, unsigned flags, int& clusters) {
         std::fprintf(file, "\"node_%" PRIu64 "\" [shape=\"box\" label=\"%" PRIu64 "\\n%s%s\"]\n",
                      node->id(), node->id(), name_of(node->type()),
                      details(*node->work(), flags).c_str());
-        if (const auto* child = device::child_of(*node->work()))
-            print(file, *child->graph(), flags, clusters);
+        for (const device::GraphRef& inner : device::graphs_in(*node->work()))
+            print(file, *inner, flags, clusters);
     }
     for (const NodeRef& node : graph.nodes())
         for (const Dependency& each : node->dependencies())

@@ -7,6 +7,7 @@
 
 #include "softgpu/api/graph_handle.h"
 #include "softgpu/api/stream_handle.h"
+#include "softgpu/device/graph_condition.h"
 #include "softgpu/device/graph_update.h"
 #include "softgpu/device/graph_work.h"
 
@@ -30,19 +31,25 @@ namespace {
 constexpr cuuint64_t kFlags =
     CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY;
 
-/// With the lock held. `culprit` is set when a node is to blame.
-CUgraphExec instantiate(Graphs& graphs, CUgraph handle, cuuint64_t flags, device::Node*& culprit) {
+bool stands_alone(const Graph& graph) {
+    return graph.owner != Graph::Owner::kMoved && graph.owner != Graph::Owner::kBody;
+}
+
+/// With the lock held.
+CUgraphExec instantiate(Graphs& graphs, CUgraph handle, cuuint64_t flags, device::Blame& blame) {
     const GraphRef graph = graph_of(graphs, handle);
     require((flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH) == 0, CUDA_ERROR_NOT_SUPPORTED,
             "kernels cannot launch graphs");
     require_value((flags & ~kFlags) == 0, "unknown flags");
-    require_value(!graph->capturing && graph->owner != Graph::Owner::kMoved,
+    require_value(!graph->is_captured_into() && stands_alone(*graph),
                   "the graph is being captured, or belongs to a node");
-    const bool owns_memory = device::owns_memory(*graph);
-    require_value(!owns_memory || graph->instance.expired(),
-                  "a graph that owns memory has one executable graph at a time");
-    const auto exec = std::make_shared<GraphExec>(*graph, flags, culprit);
-    if (owns_memory) graph->instance = exec;
+    const bool is_only = device::owns_memory(*graph) || device::has_conditional_nodes(*graph);
+    require_value(
+        !is_only || graph->instance.expired(),
+        "a graph that owns memory, or has conditional nodes, has one executable graph at a "
+        "time");
+    const auto exec = std::make_shared<GraphExec>(*graph, flags, blame);
+    if (is_only) graph->instance = exec;
     exec->handle = graphs.execs.insert(exec);
     return exec->handle;
 }
@@ -53,11 +60,12 @@ CUresult instantiate_with_log(const char* function, CUgraphExec* exec, CUgraph g
         require_value(exec != nullptr, "a null pointer");
         if (error_node != nullptr) *error_node = nullptr;
         if (log != nullptr && log_size != 0) *log = 0;
-        device::Node* culprit = nullptr;
+        device::Blame blame;
         try {
-            *exec = instantiate(graphs, graph, 0, culprit);
+            *exec = instantiate(graphs, graph, 0, blame);
         } catch (const api::Error& error) {
-            if (culprit != nullptr && error_node != nullptr) *error_node = graphs.publish(*culprit);
+            if (blame.node != nullptr && error_node != nullptr)
+                *error_node = graphs.publish(*blame.node);
             if (log != nullptr && log_size != 0) std::snprintf(log, log_size, "%s", error.reason());
             throw;
         }
@@ -71,7 +79,7 @@ CUresult update(const char* function, CUgraphExec handle, CUgraph next,
         *info = {CU_GRAPH_EXEC_UPDATE_ERROR, nullptr, nullptr};
         const GraphExecRef exec = exec_of(graphs, handle);
         const GraphRef graph = graph_of(graphs, next);
-        require_value(!graph->capturing && graph->owner != Graph::Owner::kMoved,
+        require_value(!graph->is_captured_into() && stands_alone(*graph),
                       "the graph is being captured, or belongs to a node");
         const UpdateResult result = device::update_graph(*exec, *graph);
         info->result = result.result;
@@ -100,8 +108,8 @@ CUBAR_EXPORT CUresult CUDAAPI cuGraphInstantiateWithFlags(CUgraphExec* exec, CUg
                                                           unsigned long long flags) {
     return graph_entry(__func__, [&](Graphs& graphs) {
         require_value(exec != nullptr, "a null pointer");
-        device::Node* culprit = nullptr;
-        *exec = instantiate(graphs, graph, flags, culprit);
+        device::Blame blame;
+        *exec = instantiate(graphs, graph, flags, blame);
     });
 }
 
@@ -119,15 +127,13 @@ CUBAR_EXPORT CUresult CUDAAPI cuGraphInstantiateWithParams(
             parameters->flags & ~cuuint64_t{CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD};
         Graphs& graphs = driver.graphs();
         std::lock_guard lock(graphs.mutex);
-        device::Node* culprit = nullptr;
+        device::Blame blame;
         try {
-            *exec = instantiate(graphs, graph, flags, culprit);
+            *exec = instantiate(graphs, graph, flags, blame);
             parameters->result_out = CUDA_GRAPH_INSTANTIATE_SUCCESS;
         } catch (const api::Error&) {
-            if (culprit != nullptr) {
-                parameters->result_out = CUDA_GRAPH_INSTANTIATE_INVALID_STRUCTURE;
-                parameters->hErrNode_out = graphs.publish(*culprit);
-            }
+            parameters->result_out = blame.result;
+            if (blame.node != nullptr) parameters->hErrNode_out = graphs.publish(*blame.node);
             throw;
         }
     });

@@ -10,6 +10,7 @@
 #include "softgpu/api/value_operation.h"
 #include "softgpu/device/copy.h"
 #include "softgpu/device/fill.h"
+#include "softgpu/device/graph_condition.h"
 #include "softgpu/device/graph_work.h"
 #include "softgpu/device/memory_value.h"
 
@@ -39,17 +40,9 @@ struct Place {
     size_t count;
 };
 
-bool contains(const Graph& graph, const Graph& searched) {
-    if (&graph == &searched) return true;
-    for (const NodeRef& node : graph.nodes())
-        if (const auto* child = device::child_of(*node->work()))
-            if (contains(*child->graph(), searched)) return true;
-    return false;
-}
-
 /// `make` returns the work, and is called without the lock.
 template <class Make>
-CUresult add(const char* function, const Place& place, Make make) {
+CUresult add(const char* function, const Place& place, Make make, NodeRef* made = nullptr) {
     return entry(function, [&](Driver& driver) {
         require_value(place.out != nullptr, "a null pointer");
         WorkRef work = make(driver);
@@ -59,12 +52,16 @@ CUresult add(const char* function, const Place& place, Make make) {
         const auto* child = device::child_of(*work);
         // A graph that is moved in, not cloned, is the caller's until now.
         const bool moves = child != nullptr && child->graph()->owner == Graph::Owner::kCaller;
-        require_value(!moves || !contains(*child->graph(), *graph), "a graph inside of itself");
+        require_value(!moves || !child->graph()->contains(*graph), "a graph inside of itself");
         const auto dependencies =
             api::dependencies_of(graphs, place.dependencies, place.edges, place.count);
         const NodeRef node = graph->add(work, dependencies);
         if (moves) child->graph()->owner = Graph::Owner::kMoved;
         *place.out = graphs.publish(*node);
+        if (const auto* conditional = device::conditional_of(*work))
+            for (const GraphRef& body : conditional->bodies())
+                node->shown_graphs.push_back(graphs.publish(body));
+        if (made != nullptr) *made = node;
     });
 }
 
@@ -398,13 +395,15 @@ CUBAR_EXPORT CUresult CUDAAPI cuGraphAddNode_v2(CUgraphNode* node, CUgraph graph
                                                 const CUgraphNode* dependencies,
                                                 const CUgraphEdgeData* edges, size_t count,
                                                 CUgraphNodeParams* parameters) {
-    WorkRef made;
-    const CUresult result =
-        add(__func__, {node, graph, dependencies, edges, count},
-            [&](Driver& driver) { return made = api::work_of(driver, parameters, nullptr); });
-    if (result == CUDA_SUCCESS)
-        if (const auto* block = device::allocated_by(*made))
-            parameters->alloc.dptr = (*block)->base();
+    NodeRef made;
+    const CUresult result = add(
+        __func__, {node, graph, dependencies, edges, count},
+        [&](Driver& driver) { return api::work_of(driver, parameters, nullptr); }, &made);
+    if (result != CUDA_SUCCESS) return result;
+    if (const auto* block = device::allocated_by(*made->work()))
+        parameters->alloc.dptr = (*block)->base();
+    if (made->type() == CU_GRAPH_NODE_TYPE_CONDITIONAL)
+        parameters->conditional.phGraph_out = made->shown_graphs.data();
     return result;
 }
 

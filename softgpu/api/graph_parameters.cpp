@@ -12,6 +12,7 @@
 #include "softgpu/api/value_operation.h"
 #include "softgpu/device/copy.h"
 #include "softgpu/device/fill.h"
+#include "softgpu/device/graph_condition.h"
 #include "softgpu/device/graph_work.h"
 #include "softgpu/device/memory_value.h"
 
@@ -20,15 +21,6 @@ namespace {
 
 using device::ContextRef;
 using device::WorkRef;
-
-/// The context of a node: null says the current one.
-ContextRef node_context(Driver& driver, CUcontext handle) {
-    if (handle == nullptr) return driver.current_healthy();
-    ContextRef context = driver.find_context(handle);
-    require_value(context != nullptr, "no such context");
-    context->require_healthy();
-    return context;
-}
 
 const device::PreparedLaunch* launch_of(const device::Work* work) {
     const bool is_one = work != nullptr && work->type() == CU_GRAPH_NODE_TYPE_KERNEL;
@@ -44,6 +36,14 @@ WorkRef move_child(Driver& driver, CUgraph handle) {
 }
 
 }  // namespace
+
+ContextRef node_context(Driver& driver, CUcontext handle) {
+    if (handle == nullptr) return driver.current_healthy();
+    ContextRef context = driver.find_context(handle);
+    require_value(context != nullptr, "no such context");
+    context->require_healthy();
+    return context;
+}
 
 CUDA_KERNEL_NODE_PARAMS with_kernel(const CUDA_KERNEL_NODE_PARAMS_v1& parameters) {
     return {parameters.func,
@@ -116,6 +116,8 @@ WorkRef child_work(Driver& driver, CUgraph child) {
     require_value(graph->owner != device::Graph::Owner::kMoved && !graph->capturing,
                   "the graph belongs to a node, or is being captured");
     require_value(!device::owns_memory(*graph), "a graph that owns memory can only be moved");
+    require_value(!device::has_conditional_nodes(*graph),
+                  "a graph with conditional nodes cannot be a child");
     return std::make_shared<device::ChildWork>(graph->clone(device::Graph::Owner::kNode));
 }
 
@@ -217,7 +219,9 @@ WorkRef work_of(Driver& driver, const CUgraphNodeParams* parameters, const devic
             require(before == nullptr, CUDA_ERROR_NOT_SUPPORTED, "memory nodes do not change");
             return free_work(driver, parameters->free.dptr);
         case CU_GRAPH_NODE_TYPE_CONDITIONAL:
-            throw Error(CUDA_ERROR_NOT_SUPPORTED, "kernels cannot set conditions of graphs");
+            require(before == nullptr, CUDA_ERROR_NOT_SUPPORTED,
+                    "conditional nodes do not change, but their bodies do");
+            return conditional_work(driver, parameters->conditional);
         default:
             throw Error(CUDA_ERROR_INVALID_VALUE, "no such type of node");
     }

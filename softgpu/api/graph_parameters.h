@@ -23,9 +23,13 @@ device::WorkRef event_work(Driver& driver, CUgraphNodeType type, CUevent event);
 device::WorkRef values_work(Driver& driver, const CUDA_BATCH_MEM_OP_NODE_PARAMS* parameters);
 device::WorkRef allocation_work(Driver& driver, const CUDA_MEM_ALLOC_NODE_PARAMS* parameters);
 device::WorkRef free_work(Driver& driver, CUdeviceptr address);
+device::WorkRef conditional_work(Driver& driver, const CUDA_CONDITIONAL_NODE_PARAMS& parameters);
 /// Of any type that this device executes; for others CUDA_ERROR_NOT_SUPPORTED.
 device::WorkRef work_of(Driver& driver, const CUgraphNodeParams* parameters,
                         const device::Work* before);
+
+/// The context of a node: null says the current one. Throws.
+device::ContextRef node_context(Driver& driver, CUcontext handle);
 
 CUDA_KERNEL_NODE_PARAMS with_kernel(const CUDA_KERNEL_NODE_PARAMS_v1& parameters);
 

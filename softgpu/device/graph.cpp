@@ -10,6 +10,7 @@
 #include <unordered_set>
 
 #include "softgpu/device/error.h"
+#include "softgpu/device/graph_condition.h"
 #include "softgpu/device/graph_work.h"
 
 namespace cubar::softgpu::device {
@@ -80,6 +81,12 @@ const GraphBlockRef* freed_by(const Work& work) {
                                                       : nullptr;
 }
 
+std::span<const GraphRef> graphs_in(const Work& work) {
+    if (const ChildWork* child = child_of(work)) return {&child->graph(), 1};
+    if (const ConditionalWork* conditional = conditional_of(work)) return conditional->bodies();
+    return {};
+}
+
 bool owns_memory(const Graph& graph) {
     return std::any_of(graph.nodes().begin(), graph.nodes().end(), [](const NodeRef& node) {
         const Work& work = *node->work();
@@ -120,7 +127,10 @@ NodeRef Graph::add(WorkRef work, std::span<const Dependency> dependencies) {
         for (std::size_t j = 0; j < i; ++j)
             require_value(dependencies[i].node != dependencies[j].node, "a dependency given twice");
     }
+    check_conditional_rules(*this, *work);
     take_memory_node(*this, *work);
+    if (const ChildWork* child = child_of(*work); child != nullptr && in_body)
+        put_into_body(*child->graph());
     auto node = std::make_shared<Node>(*this, std::move(work), 0);
     node->dependencies_.assign(dependencies.begin(), dependencies.end());
     nodes_.push_back(node);
@@ -207,14 +217,37 @@ bool Graph::reaches(std::span<const Dependency> from, const Node& node) {
     return false;
 }
 
+bool Graph::contains(const Graph& searched) const {
+    if (this == &searched) return true;
+    for (const NodeRef& node : nodes_)
+        for (const GraphRef& inner : graphs_in(*node->work()))
+            if (inner->contains(searched)) return true;
+    return false;
+}
+
+bool Graph::is_captured_into() const {
+    if (capturing) return true;
+    for (const NodeRef& node : nodes_)
+        for (const GraphRef& inner : graphs_in(*node->work()))
+            if (inner->is_captured_into()) return true;
+    return false;
+}
+
 GraphRef Graph::clone(Owner new_owner) const {
     auto copy = std::make_shared<Graph>(new_owner);
     std::unordered_map<const Node*, Node*> copies;
     for (const NodeRef& node : nodes_) {
-        // A child graph can be changed through its handle, so each node has one of its own.
+        // A graph inside can be changed through its handle, so each node has one of its own.
         WorkRef work = node->work();
-        if (const auto* child = child_of(*work))
+        if (const auto* child = child_of(*work)) {
             work = std::make_shared<ChildWork>(child->graph()->clone(Owner::kNode));
+        } else if (const auto* conditional = conditional_of(*work)) {
+            std::vector<GraphRef> bodies;
+            for (const GraphRef& body : conditional->bodies())
+                bodies.push_back(body->clone(Owner::kBody));
+            work = std::make_shared<ConditionalWork>(conditional->condition(), conditional->kind(),
+                                                     std::move(bodies));
+        }
         auto twin = std::make_shared<Node>(*copy, std::move(work), node->id());
         twin->enabled = node->enabled;
         copies[node.get()] = twin.get();
@@ -227,12 +260,12 @@ GraphRef Graph::clone(Owner new_owner) const {
     return copy;
 }
 
-Node* Graph::find_clone(const Node& original, bool in_children) const {
+Node* Graph::find_clone(const Node& original, bool inside) const {
     for (const NodeRef& node : nodes_) {
         if (node->origin() == original.id()) return node.get();
-        if (!in_children) continue;
-        if (const auto* child = child_of(*node->work()))
-            if (Node* found = child->graph()->find_clone(original, true)) return found;
+        if (!inside) continue;
+        for (const GraphRef& inner : graphs_in(*node->work()))
+            if (Node* found = inner->find_clone(original, true)) return found;
     }
     return nullptr;
 }

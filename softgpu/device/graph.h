@@ -13,8 +13,11 @@
 
 namespace cubar::softgpu::device {
 
+class Condition;
 class Graph;
 class Node;
+
+using ConditionRef = std::shared_ptr<Condition>;
 
 /// One end of an edge: the other node, and what the edge says.
 struct Dependency {
@@ -49,6 +52,7 @@ public:
     /// What cuGraph…NodeGetParams pointed to; lives until the parameters change.
     std::vector<void*> shown_pointers;
     std::vector<CUstreamBatchMemOpParams> shown_operations;
+    std::vector<CUgraph> shown_graphs;  ///< of a conditional node: the array that its maker got
 
 private:
     friend class Graph;
@@ -69,6 +73,7 @@ public:
         kCaller,  ///< ends by cuGraphDestroy
         kNode,    ///< of a child graph, a clone: ends with the node
         kMoved,   ///< the same, and was the caller's before
+        kBody,    ///< of a conditional node: ends with the node
     };
 
     explicit Graph(Owner initial = Owner::kCaller) : owner(initial) {}
@@ -81,7 +86,7 @@ public:
     [[nodiscard]] std::size_t edge_count() const;
 
     /// Throws CUDA_ERROR_INVALID_VALUE for dependencies that are twice there, of another graph, or
-    /// say what no edge may.
+    /// say what no edge may, and for nodes that this graph cannot have.
     NodeRef add(WorkRef work, std::span<const Dependency> dependencies);
     /// The node's edges go with it.
     void remove(const Node& node);
@@ -99,17 +104,24 @@ public:
     /// True if one of `from` is `node` or comes after it.
     [[nodiscard]] static bool reaches(std::span<const Dependency> from, const Node& node);
 
-    /// A copy, with copies of its child graphs.
+    /// True for itself, and for graphs inside of it at any depth.
+    [[nodiscard]] bool contains(const Graph& searched) const;
+    /// A capture goes into it or into a graph inside of it.
+    [[nodiscard]] bool is_captured_into() const;
+
+    /// A copy, with copies of the graphs inside of it.
     [[nodiscard]] std::shared_ptr<Graph> clone(Owner owner) const;
-    /// The clone of that node in this graph or, as executable graphs are addressed, in one of its
-    /// child graphs; or null.
-    [[nodiscard]] Node* find_clone(const Node& original, bool in_children) const;
+    /// The clone of that node in this graph or, as executable graphs are addressed, in one inside
+    /// of it; or null.
+    [[nodiscard]] Node* find_clone(const Node& original, bool inside) const;
 
     Owner owner;
+    bool in_body = false;      ///< of a conditional node, or of a child graph there
     bool capturing = false;    ///< a capture goes into it: nothing may be taken out, or be launched
     CUgraph handle = nullptr;  ///< null until it is asked for
     UserObjectReferences user_objects;
-    std::weak_ptr<const void> instance;  ///< of a graph that owns memory: the executable graph
+    std::vector<ConditionRef> conditions;  ///< that the caller made for it
+    std::weak_ptr<const void> instance;    ///< of a graph that can have only one: it
 
 private:
     std::vector<NodeRef> nodes_;

@@ -12,13 +12,18 @@
 
 namespace cubar::softgpu::device {
 
+/// Why a graph cannot be executed.
+struct Blame {
+    CUgraphInstantiateResult result = CUDA_GRAPH_INSTANTIATE_ERROR;
+    Node* node = nullptr;  ///< whose fault it is, if it is one's
+};
+
 /// An executable graph: a clone of the graph that it was made of, and a plan to run it, which each
 /// launch takes as it is. The clone is guarded by Graphs::mutex.
 class GraphExec {
 public:
-    /// Throws CUDA_ERROR_INVALID_VALUE when the graph has a cycle; `culprit` is then one of its
-    /// nodes.
-    GraphExec(const Graph& graph, cuuint64_t flags, Node*& culprit);
+    /// Throws CUDA_ERROR_INVALID_VALUE when the graph's structure does not permit it, and says why.
+    GraphExec(const Graph& graph, cuuint64_t flags, Blame& blame);
 
     [[nodiscard]] const Graph& graph() const { return *graph_; }
     [[nodiscard]] cuuint64_t flags() const { return flags_; }

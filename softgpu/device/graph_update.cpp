@@ -9,6 +9,7 @@
 #include "softgpu/device/driver.h"
 #include "softgpu/device/error.h"
 #include "softgpu/device/fill.h"
+#include "softgpu/device/graph_condition.h"
 #include "softgpu/device/graph_work.h"
 #include "softgpu/device/launch.h"
 #include "softgpu/device/memory_value.h"
@@ -80,6 +81,17 @@ const Kind& as(const Work& work) {
     return static_cast<const Kind&>(work);
 }
 
+UpdateResult compare_conditional(const GraphExec& exec, const ConditionalWork& old,
+                                 const ConditionalWork& next, Changes* changes) {
+    if (old.kind() != next.kind() || old.bodies().size() != next.bodies().size() ||
+        old.condition()->context() != next.condition()->context())
+        return {CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED};
+    UpdateResult result;
+    for (std::size_t i = 0; i < old.bodies().size() && result.good(); ++i)
+        result = pair_graphs(exec, *old.bodies()[i], *next.bodies()[i], changes);
+    return result;
+}
+
 UpdateResult compare(const GraphExec& exec, const Work& old, const Work& next, Changes* changes) {
     if (old.type() != next.type()) return {CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED};
     const auto parameters = [](bool good) {
@@ -97,6 +109,8 @@ UpdateResult compare(const GraphExec& exec, const Work& old, const Work& next, C
             return parameters(same_operations(as<ValuesWork>(old), as<ValuesWork>(next)));
         case CU_GRAPH_NODE_TYPE_GRAPH:
             return pair_graphs(exec, *child_of(old)->graph(), *child_of(next)->graph(), changes);
+        case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+            return compare_conditional(exec, *conditional_of(old), *conditional_of(next), changes);
         case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
         case CU_GRAPH_NODE_TYPE_MEM_FREE: {
             // Another graph's memory has another address.
@@ -151,8 +165,15 @@ UpdateResult pair_graphs(const GraphExec& exec, const Graph& old, const Graph& n
             if (result.node == nullptr) result.node = b.get();
             return result;
         }
-        // A child graph's nodes are changed one by one.
-        if (b->type() != CU_GRAPH_NODE_TYPE_GRAPH) changes->emplace_back(found->second, b->work());
+        // The nodes of graphs inside are changed one by one. Kernels set the new graph's
+        // conditions.
+        Node* a = found->second;
+        if (const ConditionalWork* conditional = conditional_of(*b->work()))
+            changes->emplace_back(
+                a, std::make_shared<ConditionalWork>(conditional->condition(), conditional->kind(),
+                                                     conditional_of(*a->work())->bodies()));
+        else if (b->type() != CU_GRAPH_NODE_TYPE_GRAPH)
+            changes->emplace_back(a, b->work());
     }
     return {};
 }

@@ -4,6 +4,7 @@
 
 #include <cuda.h>
 
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -104,5 +105,7 @@ bool owns_memory(const Graph& graph);
 
 /// The work as a child graph, or null.
 const ChildWork* child_of(const Work& work);
+/// The child graph, or the graphs that a conditional node runs; none of other works.
+std::span<const GraphRef> graphs_in(const Work& work);
 
 }  // namespace cubar::softgpu::device

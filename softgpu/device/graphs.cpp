@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "softgpu/device/graphs.h"
 
+#include "softgpu/device/graph_condition.h"
 #include "softgpu/device/graph_work.h"
 
 namespace cubar::softgpu::device {
@@ -17,11 +18,12 @@ CUgraphNode Graphs::publish(Node& node) {
 
 void Graphs::withdraw(Graph& graph) {
     for (const NodeRef& node : graph.nodes()) withdraw(*node);
+    for (const ConditionRef& condition : graph.conditions) conditions.erase(condition->handle());
     if (graph.handle != nullptr) graphs.remove(std::exchange(graph.handle, nullptr));
 }
 
 void Graphs::withdraw(Node& node) {
-    if (const ChildWork* child = child_of(*node.work())) withdraw(*child->graph());
+    for (const GraphRef& inner : graphs_in(*node.work())) withdraw(*inner);
     if (node.handle != nullptr) nodes.remove(std::exchange(node.handle, nullptr));
 }
 

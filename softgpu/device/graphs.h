@@ -4,6 +4,7 @@
 #include <cuda.h>
 
 #include <mutex>
+#include <unordered_map>
 
 #include "softgpu/device/capture.h"
 #include "softgpu/device/graph.h"
@@ -23,6 +24,8 @@ struct Graphs {
     HandleTable<Node, CUgraphNode, HandleKind::kGraphNode> nodes;
     HandleTable<GraphExec, CUgraphExec, HandleKind::kGraphExec> execs;
     HandleTable<UserObject, CUuserObject, HandleKind::kUserObject> user_objects;
+    /// With the mutex held.
+    std::unordered_map<CUgraphConditionalHandle, ConditionRef> conditions;
 
     // With the mutex held. Handles are given when they are asked for, and end with their object.
     CUgraph publish(const GraphRef& graph);

@@ -260,6 +260,18 @@ const Insn* fail_assertion(WarpState& warp, const Insn* insn, uint32_t mask, con
     return block.fail(warp, insn, FaultKind::kAssert, 0, all);
 }
 
+const Insn* set_conditions(WarpState& warp, const Insn* insn, uint32_t mask, const CallSite& site) {
+    const ConditionTable& conditions = warp.block->grid().map->conditions();
+    for (unsigned lane = 0; lane < kLanes; ++lane) {
+        if ((mask >> lane & 1) == 0) continue;
+        const uint64_t handle = read_argument(warp, site, 0, lane);
+        if (!conditions.set(handle, uint32_t(read_argument(warp, site, 1, lane))))
+            return warp.block->fail(warp, insn, FaultKind::kTrap, handle,
+                                    "cudaGraphSetConditional of a handle that no graph has");
+    }
+    return insn + 1;
+}
+
 }  // namespace
 
 std::optional<std::string> format_device(const std::string& format, const PrintArguments& arguments,
@@ -273,6 +285,7 @@ std::optional<std::string> format_device(const std::string& format, const PrintA
 const Insn* call_builtin(WarpState& warp, const Insn* insn, uint32_t mask, const CallSite& site) {
     if (site.builtin == Builtin::kPrintf) return print_lanes(warp, insn, mask, site);
     if (site.builtin == Builtin::kAssertFail) return fail_assertion(warp, insn, mask, site);
+    if (site.builtin == Builtin::kSetCondition) return set_conditions(warp, insn, mask, site);
     DeviceHeap& heap = warp.block->grid().image->heap;
     for (unsigned lane = 0; lane < kLanes; ++lane) {
         if ((mask >> lane & 1) == 0) continue;

@@ -9,7 +9,7 @@
 
 namespace cubar::softgpu::exec {
 
-/// A call of vprintf, __assertfail, malloc or free.
+/// A call of vprintf, __assertfail, malloc, free or cudaGraphSetConditional.
 const Insn* call_builtin(WarpState& warp, const Insn* insn, uint32_t mask, const CallSite& site);
 
 /// What printf reads while it formats: `size` bytes at `offset` of the argument block, and strings.

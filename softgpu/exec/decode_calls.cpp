@@ -54,6 +54,7 @@ Builtin Decoder::builtin_named(const ptx::Function& callee) {
     if (callee.name == "__assertfail") return Builtin::kAssertFail;
     if (callee.name == "malloc") return Builtin::kMalloc;
     if (callee.name == "free") return Builtin::kFree;
+    if (callee.name == "cudaGraphSetConditional") return Builtin::kSetCondition;
     throw Refusal{"the undefined function " + callee.name};
 }
 

@@ -43,7 +43,7 @@ struct Transfer {
 };
 
 /// Functions that the interpreter itself provides.
-enum class Builtin : uint8_t { kNone, kPrintf, kAssertFail, kMalloc, kFree };
+enum class Builtin : uint8_t { kNone, kPrintf, kAssertFail, kMalloc, kFree, kSetCondition };
 
 struct FunctionCode;
 

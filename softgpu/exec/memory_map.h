@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "softgpu/exec/bound_image.h"
+#include "softgpu/exec/condition.h"
 
 namespace cubar::softgpu::exec {
 
@@ -39,6 +40,9 @@ public:
     /// Textures and surfaces that kernels reach by handles.
     [[nodiscard]] ImageTable& images() { return images_; }
     [[nodiscard]] const ImageTable& images() const { return images_; }
+    /// What kernels set by cudaGraphSetConditional.
+    [[nodiscard]] ConditionTable& conditions() { return conditions_; }
+    [[nodiscard]] const ConditionTable& conditions() const { return conditions_; }
 
     /// The range of the newest snapshot that holds all of [address, address + size), or null range.
     [[nodiscard]] Range find(uint64_t address, uint64_t size) const;
@@ -47,6 +51,7 @@ private:
     mutable std::mutex mutex_;
     Snapshot ranges_;
     ImageTable images_;
+    ConditionTable conditions_;
     // Released by add and remove, acquired by version().
     std::atomic<uint64_t> version_{1};
 };

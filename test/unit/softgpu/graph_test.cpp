@@ -220,7 +220,8 @@ TEST_CASE_METHOD(Building, "every type of node") {
     SUCCEEDS(cuEventQuery(event));
 
     CUgraphNode made = nullptr;
-    for (const auto type : {CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL, CU_GRAPH_NODE_TYPE_CONDITIONAL}) {
+    for (const auto type :
+         {CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL, CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT}) {
         auto refused = of(type);
         CHECK(cuGraphAddNode(&made, graph, nullptr, nullptr, 0, &refused) ==
               CUDA_ERROR_NOT_SUPPORTED);

@@ -112,7 +112,10 @@ CUresult launch_with_care(const Caller& caller, GraphExec& exec, Stream& stream,
                           const wire::cuGraphLaunch::Request& request) {
     const std::shared_ptr<GraphResources> resources = exec.resources;
     if (is_capturing(stream)) {
-        CUBAR_TRY(post<wire::cuGraphLaunch>(caller, stream, request));
+        CUBAR_TRY(caller.session->captures.check_work(*caller.session, stream));
+        wire::capture_launch::Reply reply{};
+        CUBAR_TRY(call_in<wire::capture_launch>(caller, stream.context, {},
+                                                {request.hGraph, stream.handle}, reply));
         const auto whole = caller.session->captures.resources(stream);
         if (whole != nullptr) whole->include(resources);
         return CUDA_SUCCESS;

@@ -3,6 +3,7 @@
 #include "libcuda/graph_node.h"
 
 #include "libcuda/capture_rules.h"
+#include "libcuda/graph_conditional.h"
 
 namespace cubar::guest {
 namespace {
@@ -158,6 +159,14 @@ auto any(const CUgraphNodeParams* given) {
     };
 }
 
+CUresult add_any(const Place& place, CUgraphNodeParams* given) {
+    if (given != nullptr && given->type == CU_GRAPH_NODE_TYPE_CONDITIONAL) {
+        return add_conditional(place.out, place.graph, place.dependencies, place.edges, place.count,
+                               *given);
+    }
+    return add(place, any(given));
+}
+
 constexpr auto kRecord = CU_GRAPH_NODE_TYPE_EVENT_RECORD;
 constexpr auto kWait = CU_GRAPH_NODE_TYPE_WAIT_EVENT;
 
@@ -211,12 +220,12 @@ CUBAR_API cuGraphAddBatchMemOpNode(CUgraphNode* out, CUgraph graph, const CUgrap
 }
 CUBAR_API cuGraphAddNode(CUgraphNode* out, CUgraph graph, const CUgraphNode* dependencies,
                          std::size_t count, CUgraphNodeParams* given) {
-    return add({out, graph, dependencies, nullptr, count}, any(given));
+    return add_any({out, graph, dependencies, nullptr, count}, given);
 }
 CUBAR_API cuGraphAddNode_v2(CUgraphNode* out, CUgraph graph, const CUgraphNode* dependencies,
                             const CUgraphEdgeData* edges, std::size_t count,
                             CUgraphNodeParams* given) {
-    return add({out, graph, dependencies, edges, count}, any(given));
+    return add_any({out, graph, dependencies, edges, count}, given);
 }
 
 CUBAR_API cuGraphKernelNodeSetParams(CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS_v1* given) {

@@ -43,6 +43,7 @@ CUresult take_function(const Caller& caller, GraphResources& resources,
 CUresult take_child(const Caller& caller, CUgraph graph, bool moves, NodeParameters& out);
 CUresult take_event(const Caller& caller, CUgraphNodeType type, CUevent event, NodeParameters& out);
 CUresult take_batch(const CUDA_BATCH_MEM_OP_NODE_PARAMS& batch, NodeParameters& out);
+bool reserved_words_clear(const CUgraphNodeParams& any);
 /// By its type.
 CUresult take_any(const Caller& caller, GraphResources& resources, const CUgraphNodeParams& any,
                   NodeParameters& out);

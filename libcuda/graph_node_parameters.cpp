@@ -148,12 +148,14 @@ CUresult take_batch(const CUDA_BATCH_MEM_OP_NODE_PARAMS& batch, NodeParameters& 
     return CUDA_SUCCESS;
 }
 
+bool reserved_words_clear(const CUgraphNodeParams& any) {
+    return any.reserved0[0] == 0 && any.reserved0[1] == 0 && any.reserved0[2] == 0 &&
+           any.reserved2 == 0;
+}
+
 CUresult take_any(const Caller& caller, GraphResources& resources, const CUgraphNodeParams& any,
                   NodeParameters& out) {
-    for (const int word : any.reserved0) {
-        if (word != 0) return CUDA_ERROR_INVALID_VALUE;
-    }
-    if (any.reserved2 != 0) return CUDA_ERROR_INVALID_VALUE;
+    if (!reserved_words_clear(any)) return CUDA_ERROR_INVALID_VALUE;
     switch (any.type) {
         case CU_GRAPH_NODE_TYPE_KERNEL: {
             const auto& k = any.kernel;

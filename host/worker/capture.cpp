@@ -107,6 +107,16 @@ CUresult handle_capture_wait_event(Session& session, const transport::Record&,
     return ask(session.driver().cuStreamWaitEvent, stream, event, request.flags);
 }
 
+CUresult handle_capture_launch(Session& session, const transport::Record&,
+                               const wire::capture_launch::Request& request,
+                               std::span<const std::byte>, wire::capture_launch::Reply&) {
+    CUstream stream = nullptr;
+    CUgraphExec exec = nullptr;
+    CUBAR_TRY(session.resolve(request.stream, stream));
+    CUBAR_TRY(session.resolve(request.exec, exec));
+    return ask(session.driver().cuGraphLaunch, exec, stream);
+}
+
 CUresult handle_capture_info(Session& session, const transport::Record&,
                              const wire::capture_info::Request& request, std::span<const std::byte>,
                              wire::capture_info::Reply& reply) {

@@ -75,6 +75,7 @@ void Graphs::forget_parts(const std::vector<GraphHandle>& ended) {
     nodes.forget_if([&](GraphNodeHandle, const GraphNodeObject& node) {
         return is_ended(node.graph) && known_.erase(node.node) != 0;
     });
+    std::erase_if(conditions_, [&](const auto& condition) { return is_ended(condition.second); });
     std::vector<GraphHandle> inner;
     graphs.forget_if([&](GraphHandle handle, const GraphObject& object) {
         if (!object.parent || !is_ended(object.parent)) return false;

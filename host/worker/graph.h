@@ -20,6 +20,7 @@ struct GraphObject {
     CUgraph graph = nullptr;
     GraphHandle parent;         ///< the graph whose node it is; null: it can be destroyed by itself
     std::uint64_t capture = 0;  ///< the driver's number of the capture that still fills it; 0: none
+    GraphNodeHandle conditional;  ///< the node that runs it; null: a child graph, or none inside
 };
 
 struct GraphNodeObject {
@@ -72,6 +73,12 @@ public:
     void forget(GraphNodeHandle node);
     /// The graph of a node that is being destroyed, if it was ever asked about.
     void forget_inner(CUgraph graph);
+    /// The same for those that a conditional node runs.
+    void forget_bodies(GraphNodeHandle node);
+
+    /// A condition of a graph, as long as the graph is there.
+    void add_condition(CUgraphConditionalHandle condition, GraphHandle graph);
+    bool has_condition(CUgraphConditionalHandle condition);
 
 private:
     void forget_locked(GraphHandle graph);
@@ -80,6 +87,7 @@ private:
     std::mutex mutex_;
     std::unordered_map<const void*, AnyHandle> known_;
     std::unordered_map<std::uint64_t, UserObjectHandle> user_objects_by_call_;
+    std::unordered_map<CUgraphConditionalHandle, GraphHandle> conditions_;
 };
 
 class Session;

@@ -166,6 +166,7 @@ CUresult handle_cuGraphDestroyNode(Session& session, const transport::Record&,
     CUBAR_TRY(ask(session.driver().cuGraphDestroyNode, node));
     session.graphs.forget(request.hNode);
     if (inner != nullptr) session.graphs.forget_inner(inner);
+    session.graphs.forget_bodies(request.hNode);
     return CUDA_SUCCESS;
 }
 

@@ -145,6 +145,7 @@ TEST_CASE("captures and graphs") {
     expect<wire::cuStreamEndCapture>(8, 8);
     expect<wire::capture_record_event>(8 + 8 + 4 + 4, 8);
     expect<wire::capture_wait_event>(8 + 8 + 4 + 4, 8);
+    expect<wire::capture_launch>(8 + 8, 8);
     expect<wire::capture_info>(8 + 4 + 4, 8 + 3 * 4 + 4 + 240 * 8 + 240 * 8);
     expect<wire::cuStreamUpdateCaptureDependencies_v2>(8 + 4 * 4, 8);
     expect<wire::cuGraphInstantiateWithParams>(8 + 8 + 8, 8 + 8 + 4 + 4);
@@ -164,6 +165,8 @@ TEST_CASE("graphs that are built by hand") {
     expect<wire::cuGraphAddNode_v2>(8 + 4 * 4, 8);
     expect<wire::cuGraphNodeSetParams>(8 + 4 + 4, 8);
     expect<wire::cuGraphExecNodeSetParams>(8 + 8 + 4 + 4, 8);
+    expect<wire::cuGraphConditionalHandleCreate>(8 + 8 + 4 + 4, 8);
+    expect<wire::graph_add_conditional>(3 * 8 + 4 * 4 + 4 + 4, 8 + 480 * 8);
     expect<wire::graph_list>(8 + 8 + 4 + 4, 4 + 4 + 3 * 160 * 8);
     expect<wire::graph_node_parameters>(8 + 4 + 4, 8 + 3 * 4 + 4000 + 4);
     expect<wire::graph_dot>(8 + 4 + 4, 8 + 4 + 4000 + 4);

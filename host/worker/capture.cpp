@@ -61,6 +61,7 @@ CUresult handle_cuStreamBeginCaptureToGraph(
                   static_cast<const CUgraphNode*>(dependencies.nodes()), dependencies.edges(),
                   dependencies.count(), CU_STREAM_CAPTURE_MODE_RELAXED));
     session.captures.began();
+    session.graphs.begin_filling(capture_of(session, stream), request.graph);
     return CUDA_SUCCESS;
 }
 
@@ -74,6 +75,12 @@ CUresult handle_cuStreamEndCapture(Session& session, const transport::Record&,
     CUgraph graph = nullptr;
     const CUresult result = ask(session.driver().cuStreamEndCapture, stream, &graph);
     if (capture != 0 && capture_of(session, stream) != capture) session.captures.ended();
+    const bool named = session.graphs.find_filling(capture, reply.graph);
+    session.graphs.end_filling(capture);
+    if (named && result == CUDA_SUCCESS) {
+        return session.graphs.graphs.find(reply.graph) != nullptr ? CUDA_SUCCESS
+                                                                  : CUDA_ERROR_INVALID_VALUE;
+    }
     if (result != CUDA_SUCCESS) {
         if (capture != 0) session.graphs.capture_failed(capture);
         return result;
@@ -132,7 +139,11 @@ CUresult handle_capture_info(Session& session, const transport::Record&,
                   &edges, &count));
     reply.status = static_cast<std::uint32_t>(status);
     if (status != CU_STREAM_CAPTURE_STATUS_ACTIVE) return CUDA_SUCCESS;
-    reply.graph = session.graphs.handle_of(graph, {graph, {}, id});
+    if (!session.graphs.find_filling(id, reply.graph)) {
+        reply.graph = session.graphs.handle_of(graph, {graph, {}, id});
+    } else if (session.graphs.graphs.find(reply.graph) == nullptr) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
     reply.total = static_cast<std::uint32_t>(count);
     for (std::size_t index = request.first; index < count && reply.count < std::size(reply.node);
          ++index) {

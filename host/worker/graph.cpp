@@ -55,6 +55,24 @@ void Graphs::capture_failed(std::uint64_t capture) {
     if (failed) forget_locked(failed);
 }
 
+void Graphs::begin_filling(std::uint64_t capture, GraphHandle graph) {
+    const std::lock_guard lock(mutex_);
+    fillings_.insert_or_assign(capture, graph);
+}
+
+bool Graphs::find_filling(std::uint64_t capture, GraphHandle& graph) {
+    const std::lock_guard lock(mutex_);
+    const auto found = fillings_.find(capture);
+    if (found == fillings_.end()) return false;
+    graph = found->second;
+    return true;
+}
+
+void Graphs::end_filling(std::uint64_t capture) {
+    const std::lock_guard lock(mutex_);
+    fillings_.erase(capture);
+}
+
 void Graphs::forget(GraphHandle graph) {
     const std::lock_guard lock(mutex_);
     forget_locked(graph);

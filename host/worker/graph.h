@@ -76,6 +76,13 @@ public:
     /// The same for those that a conditional node runs.
     void forget_bodies(GraphNodeHandle node);
 
+    /// A capture into a graph that the guest named. When that graph has ended meanwhile, the
+    /// driver's pointer to it means nothing any more.
+    void begin_filling(std::uint64_t capture, GraphHandle graph);
+    /// False: the capture is none of those.
+    bool find_filling(std::uint64_t capture, GraphHandle& graph);
+    void end_filling(std::uint64_t capture);
+
     /// A condition of a graph, as long as the graph is there.
     void add_condition(CUgraphConditionalHandle condition, GraphHandle graph);
     bool has_condition(CUgraphConditionalHandle condition);
@@ -88,6 +95,7 @@ private:
     std::unordered_map<const void*, AnyHandle> known_;
     std::unordered_map<std::uint64_t, UserObjectHandle> user_objects_by_call_;
     std::unordered_map<CUgraphConditionalHandle, GraphHandle> conditions_;
+    std::unordered_map<std::uint64_t, GraphHandle> fillings_;
 };
 
 class Session;

@@ -264,6 +264,92 @@ TEST_CASE("parameters of nodes that no honest guest sends are refused", "[graph]
     CHECK(fake.driver.count("add " + std::to_string(CU_GRAPH_NODE_TYPE_MEMSET)) == 1);
 }
 
+TEST_CASE("conditions and bodies end with their graph", "[graph]") {
+    GraphSession fake;
+    auto& table = fake.driver.table;
+    table.cuGraphConditionalHandleCreate = [](CUgraphConditionalHandle* condition, CUgraph,
+                                              CUcontext, unsigned, unsigned) {
+        *condition = 500;
+        return ::driver->called("condition");
+    };
+    static CUgraph bodies[2];
+    table.cuGraphAddNode_v2 = [](CUgraphNode* node, CUgraph, const CUgraphNode*,
+                                 const CUgraphEdgeData*, std::size_t,
+                                 CUgraphNodeParams* parameters) {
+        *node = reinterpret_cast<CUgraphNode>(0x400);
+        parameters->conditional.phGraph_out = bodies;
+        return ::driver->called("add " + std::to_string(parameters->type));
+    };
+    table.cuGraphDestroyNode = [](CUgraphNode) { return ::driver->called("node destroy"); };
+    table.cuStreamBeginCaptureToGraph = [](CUstream stream, CUgraph, const CUgraphNode*,
+                                           const CUgraphEdgeData*, std::size_t,
+                                           CUstreamCaptureMode mode) {
+        return ::driver->table.cuStreamBeginCapture_v2(stream, mode);
+    };
+    const auto create = [&](GraphHandle graph) {
+        wire::cuGraphConditionalHandleCreate::Request request{};
+        request.graph = graph;
+        wire::cuGraphConditionalHandleCreate::Reply reply{};
+        const CUresult result =
+            fake.call<wire::cuGraphConditionalHandleCreate>(fake.context, {}, request, reply);
+        CHECK((result != CUDA_SUCCESS || reply.condition == 500));
+        return result;
+    };
+    wire::graph_add_conditional::Reply made{};
+    const auto add = [&](GraphHandle graph, std::uint64_t condition, std::uint32_t size) {
+        wire::graph_add_conditional::Request request{};
+        request.graph = graph;
+        request.condition = condition;
+        request.kind = CU_GRAPH_COND_TYPE_SWITCH;
+        request.size = size;
+        made = {};
+        return fake.call<wire::graph_add_conditional>(fake.context, {}, request, made);
+    };
+    const std::string added = "add " + std::to_string(CU_GRAPH_NODE_TYPE_CONDITIONAL);
+    const GraphHandle graph = fake.capture();
+    bodies[0] = reinterpret_cast<CUgraph>(0x501);
+    bodies[1] = reinterpret_cast<CUgraph>(0x502);
+    // The driver may take any number for a pointer of its own.
+    CHECK(add(graph, 500, 2) == CUDA_ERROR_INVALID_VALUE);
+    REQUIRE(create(graph) == CUDA_SUCCESS);
+    CHECK(add(graph, 501, 2) == CUDA_ERROR_INVALID_VALUE);
+    CHECK(add(graph, 500, 481) == CUDA_ERROR_INVALID_VALUE);
+    CHECK(fake.driver.count(added) == 0);
+    REQUIRE(add(graph, 500, 2) == CUDA_SUCCESS);
+    CHECK(fake.driver.count(added) == 1);
+    const GraphHandle first = made.body[0];
+    CHECK((first && made.body[1] && !made.body[2]));
+    // A body is not the guest's to destroy, and goes with its node.
+    CHECK(fake.destroy(first) == CUDA_ERROR_INVALID_VALUE);
+    wire::cuGraphDestroyNode::Reply destroyed{};
+    REQUIRE(fake.call<wire::cuGraphDestroyNode>(fake.context, {}, {made.node}, destroyed) ==
+            CUDA_SUCCESS);
+    CHECK(create(first) == CUDA_ERROR_INVALID_VALUE);
+
+    // A capture goes into a body whose graph is destroyed meanwhile: what the driver says of it is
+    // no graph that the guest could get a handle for.
+    REQUIRE(add(graph, 500, 2) == CUDA_SUCCESS);
+    wire::cuStreamBeginCaptureToGraph::Request begin{};
+    begin.stream = fake.own.stream;
+    begin.graph = made.body[0];
+    wire::cuStreamBeginCaptureToGraph::Reply begun{};
+    REQUIRE(fake.call<wire::cuStreamBeginCaptureToGraph>(fake.context, {}, begin, begun) ==
+            CUDA_SUCCESS);
+    CHECK(fake.info().graph == made.body[0]);
+    REQUIRE(fake.destroy(graph) == CUDA_SUCCESS);
+    CHECK(add(graph, 500, 2) == CUDA_ERROR_INVALID_VALUE);
+    CHECK(create(made.body[0]) == CUDA_ERROR_INVALID_VALUE);
+    GraphHandle ended;
+    CHECK(fake.end_capture(ended) == CUDA_ERROR_INVALID_VALUE);
+    CHECK(fake.driver.count("graph destroy") == 1);
+
+    // Another graph's condition of the same number is another one.
+    const GraphHandle next = fake.capture();
+    CHECK(add(next, 500, 2) == CUDA_ERROR_INVALID_VALUE);
+    REQUIRE(create(next) == CUDA_SUCCESS);
+    CHECK(add(next, 500, 2) == CUDA_SUCCESS);
+}
+
 TEST_CASE("a capturing stream allocates nothing that no charge covers", "[graph]") {
     GraphSession fake;
     wire::cuMemAllocAsync::Request request{};

@@ -22,7 +22,7 @@ using transport::Descriptor;
 
 constexpr const char* kVendor = "0x1af4";
 constexpr const char* kDevice = "0x1110";
-constexpr const char* kFiles[] = {"/resource0", "/resource2", "/resource2_wc"};
+constexpr const char* kFiles[] = {"resource0", "resource2", "resource2_wc"};
 constexpr off_t kCommandRegister = 4;
 constexpr std::uint16_t kCommandMemory = 2;
 constexpr mode_t kGroupMode = 0660;
@@ -100,11 +100,6 @@ bool write_enable(const std::string& device, const char* value) {
     return errno == EBUSY && std::strtoul(read_line(path).c_str(), nullptr, 10) > 0;
 }
 
-std::string path_of(std::string device, const char* file) {
-    device += file;
-    return device;
-}
-
 bool belongs_to(const std::string& path, gid_t group, mode_t mode) {
     struct stat status {};
     return stat(path.c_str(), &status) == 0 && status.st_gid == group &&
@@ -130,14 +125,14 @@ Granted grant_device(const std::string& device, gid_t group) {
     }
     decoding.keep();
     // resource2 is given last, so it tells that all else is done.
-    if (belongs_to(device + kFiles[1], group, kGroupMode)) {
+    if (belongs_to(path_in(device, kFiles[1]), group, kGroupMode)) {
         return {Grant::kAlready, {}};
     }
     if (!write_enable(device, "1")) {
         return failed(device + "/enable");
     }
     for (const char* file : {kFiles[0], kFiles[2], kFiles[1]}) {
-        const std::string path = path_of(device, file);
+        const std::string path = path_in(device, file);
         if (!give(path, group, kGroupMode)) {
             return failed(path);
         }
@@ -146,11 +141,11 @@ Granted grant_device(const std::string& device, gid_t group) {
 }
 
 Granted restore_device(const std::string& device, gid_t group) {
-    if (!belongs_to(device + kFiles[1], group, kGroupMode)) {
+    if (!belongs_to(path_in(device, kFiles[1]), group, kGroupMode)) {
         return {Grant::kAlready, {}};
     }
     for (const char* file : {kFiles[1], kFiles[2], kFiles[0]}) {
-        const std::string path = path_of(device, file);
+        const std::string path = path_in(device, file);
         if (!give(path, getegid(), kRootMode)) {
             return failed(path);
         }
@@ -165,7 +160,7 @@ std::vector<std::string> ivshmem_devices(const Root& root) {
     const std::string all = root("/sys/bus/pci/devices");
     std::vector<std::string> found;
     for (const std::string& name : list_directory(all)) {
-        const std::string device = all + "/" + name;
+        const std::string device = path_in(all, name);
         if (read_line(device + "/vendor") == kVendor && read_line(device + "/device") == kDevice) {
             found.push_back(device);
         }

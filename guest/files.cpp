@@ -94,4 +94,10 @@ std::string_view trim(std::string_view text) {
     return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
 }
 
+std::string path_in(std::string_view directory, std::string_view name) {
+    std::string path(directory);
+    path.append("/").append(name);
+    return path;
+}
+
 }  // namespace cubar::tools

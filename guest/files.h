@@ -31,6 +31,9 @@ bool replace_file(const std::string& path, std::string_view text);
 
 std::string_view trim(std::string_view text);
 
+/// DIRECTORY/NAME.
+std::string path_in(std::string_view directory, std::string_view name);
+
 /// Calls `each` with every line, without its end.
 template <typename Each>
 void for_each_line(std::string_view text, Each&& each) {

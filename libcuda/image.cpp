@@ -31,6 +31,25 @@ Image measured(const driver::image::Result<driver::image::Measured>& found) {
     return {found->bytes, nullptr};
 }
 
+/// What to look at where the driver's log is empty.
+const char* likely_reason(CUresult result) {
+    switch (result) {
+        case CUDA_ERROR_OUT_OF_MEMORY:
+            return "the GPU's memory or this VM's quota does not hold it; free some, or raise the "
+                   "quota on the host";
+        case CUDA_ERROR_NO_BINARY_FOR_GPU:
+        case CUDA_ERROR_INVALID_PTX:
+        case CUDA_ERROR_UNSUPPORTED_PTX_VERSION:
+            return "it is for another GPU or a newer driver; build it for this GPU";
+        case CUDA_ERROR_INVALID_IMAGE:
+            return "it is damaged, or packed in a way that the host does not know; build it anew, "
+                   "or "
+                   "update cubar on the host";
+        default:
+            return "it does not say why";
+    }
+}
+
 }  // namespace
 
 Image image_at(const void* address) {
@@ -244,11 +263,9 @@ void LoadOptions::finish(CUresult result, std::uint32_t info_used, std::uint32_t
         deliver(error_, logs_->data() + info_.bytes, error_used);
     }
     if (result == CUDA_SUCCESS) return;
-    const char* why = error_.bytes != 0 && error_.buffer[0] != '\0'
-                          ? error_.buffer
-                          : "it does not say why; is it for another GPU?";
+    const bool says_why = error_.bytes != 0 && error_.buffer[0] != '\0';
     CUBAR_LOG(kError, "the host's driver does not take an image (error %d): %s",
-              static_cast<int>(result), why);
+              static_cast<int>(result), says_why ? error_.buffer : likely_reason(result));
 }
 
 void LoadOptions::answer(CUjit_option option, std::uint32_t value_bits) {

@@ -96,6 +96,36 @@ Result<std::uint64_t> elf_length(Bytes bytes) noexcept {
     return length;
 }
 
+std::uint64_t elf_nobits_bytes(Bytes bytes) noexcept {
+    constexpr std::string_view kShared = ".nv.shared";
+    const auto length = elf_length(bytes);
+    if (!length) {
+        return 0;
+    }
+    const Elf64_Ehdr header = *read_header(bytes);
+    const auto section_at = [&](std::uint64_t index) {
+        return load<Elf64_Shdr>(bytes, header.e_shoff + index * sizeof(Elf64_Shdr));
+    };
+    const auto names =
+        header.e_shstrndx < header.e_shnum ? section_at(header.e_shstrndx) : std::nullopt;
+    const auto is_shared = [&](const Elf64_Shdr& section) {
+        const auto offset = names ? sum(names->sh_offset, section.sh_name) : std::nullopt;
+        const auto name = offset ? part(bytes, *offset, kShared.size()) : std::nullopt;
+        return name && std::memcmp(name->data(), kShared.data(), kShared.size()) == 0;
+    };
+    std::uint64_t total = 0;
+    for (std::uint64_t index = 0; index < header.e_shnum; ++index) {
+        const auto section = section_at(index);
+        if (section->sh_type != SHT_NOBITS || is_shared(*section)) {
+            continue;
+        }
+        if (__builtin_add_overflow(total, section->sh_size, &total)) {
+            return UINT64_MAX;
+        }
+    }
+    return total;
+}
+
 Result<ElfReader> ElfReader::open(Bytes bytes) noexcept {
     const auto length = elf_length(bytes);
     if (!length) {

@@ -65,6 +65,10 @@ inline constexpr std::size_t kElfHeaderSize = sizeof(Elf64_Ehdr);
 // caller that has a pointer only asks elf_table_length() for how far that is.
 Result<std::uint64_t> elf_length(Bytes bytes) noexcept;
 
+// What a loaded file takes in device memory beyond its own bytes, at the most: its sections without
+// data, but for those of shared memory. 0 for what elf_length() refuses; saturates.
+std::uint64_t elf_nobits_bytes(Bytes bytes) noexcept;
+
 // Where the two header tables end, from the first kElfHeaderSize bytes.
 Result<std::uint64_t> elf_table_length(Bytes header) noexcept;
 

@@ -14,10 +14,10 @@ class ControlClient;
 /// What this session was charged for, by what it was charged for, so that exactly that is given
 /// back. Thread-safe.
 ///
-/// The ledger counts device memory that the guest asks for, and the bytes of the code that it loads
-/// as an estimate of what that occupies. What the driver takes for itself (contexts, local memory,
-/// printf's buffer, and the module's variables beyond the size of its image) is in no ledger; it
-/// shows in the driver's own cuMemGetInfo.
+/// The ledger counts device memory that the guest asks for, variables of the code that it loads
+/// among it, and the bytes of that code as an estimate of what it occupies. What the driver takes
+/// for itself (contexts, local memory, printf's buffer) is in no ledger; it shows in the driver's
+/// own cuMemGetInfo.
 class Allocations {
 public:
     explicit Allocations(ControlClient& control) : control_(control) {}

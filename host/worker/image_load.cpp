@@ -11,6 +11,7 @@
 #include "driver/image/image.h"
 #include "driver/log.h"
 #include "host/worker/arena_view.h"
+#include "host/worker/ptx_variables.h"
 #include "host/worker/try.h"
 
 namespace cubar::host {
@@ -48,19 +49,32 @@ bool whole(image::Bytes bytes) {
     return false;
 }
 
-bool mentions_vprintf(image::Bytes bytes) {
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+bool mentions_vprintf(image::Bytes code) {
+    const std::string_view text(reinterpret_cast<const char*>(code.data()), code.size());
     return text.find("vprintf") != std::string_view::npos;
 }
 
+/// Of a cubin, or of PTX.
+std::uint64_t variable_bytes(image::Bytes code) {
+    if (image::image_kind(code) == image::ImageKind::kElf) return image::elf_nobits_bytes(code);
+    return ptx_variable_bytes({reinterpret_cast<const char*>(code.data()), code.size()});
+}
+
+void add_facts(image::Bytes code, ImageLoad::Facts& facts) {
+    facts.variable_bytes = std::max(facts.variable_bytes, variable_bytes(code));
+    facts.prints = facts.prints || mentions_vprintf(code);
+}
+
 /// Looks into the entry of a fatbin that the driver will choose for a device.
-bool entry_prints(image::Bytes fatbin, int major, int minor) {
+bool add_entry(image::Bytes fatbin, int major, int minor, ImageLoad::Facts& facts) {
     const auto chosen =
         image::choose_entry(fatbin, static_cast<unsigned>(major), static_cast<unsigned>(minor));
-    if (!chosen) return true;
-    if (!*chosen) return false;
+    if (!chosen) return false;
+    if (!*chosen) return true;
     const auto code = image::decompress(**chosen);
-    return !code || mentions_vprintf(*code);
+    if (!code) return false;
+    add_facts(*code, facts);
+    return true;
 }
 
 }  // namespace
@@ -158,31 +172,33 @@ std::uint32_t ImageLoad::deliver(Session& session, const Log& log, CUjit_option 
     return static_cast<std::uint32_t>(used);
 }
 
-bool ImageLoad::prints(Session& session) const {
+CUresult ImageLoad::examine(Session& session, Facts& facts) const {
     const image::Bytes bytes = *image_;
-    if (image::image_kind(bytes) != image::ImageKind::kFatbin) return mentions_vprintf(bytes);
+    if (image::image_kind(bytes) != image::ImageKind::kFatbin) {
+        add_facts(bytes, facts);
+        return CUDA_SUCCESS;
+    }
     const Driver& driver = session.driver();
     int devices = 0;
-    if (ask(driver.cuDeviceGetCount, &devices) != CUDA_SUCCESS) return true;
+    CUBAR_TRY(ask(driver.cuDeviceGetCount, &devices));
     int last_major = 0;
     int last_minor = 0;
     for (int ordinal = 0; ordinal < devices; ++ordinal) {
         CUdevice device = 0;
         int major = 0;
         int minor = 0;
-        if (ask(driver.cuDeviceGet, &device, ordinal) != CUDA_SUCCESS ||
-            ask(driver.cuDeviceGetAttribute, &major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
-                device) != CUDA_SUCCESS ||
-            ask(driver.cuDeviceGetAttribute, &minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
-                device) != CUDA_SUCCESS) {
-            return true;
-        }
+        CUBAR_TRY(ask(driver.cuDeviceGet, &device, ordinal));
+        CUBAR_TRY(ask(driver.cuDeviceGetAttribute, &major,
+                      CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device));
+        CUBAR_TRY(ask(driver.cuDeviceGetAttribute, &minor,
+                      CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device));
         if (major == last_major && minor == last_minor) continue;
-        if (entry_prints(bytes, major, minor)) return true;
+        // What cannot be measured is not loaded: it might take any memory.
+        if (!add_entry(bytes, major, minor, facts)) return CUDA_ERROR_INVALID_IMAGE;
         last_major = major;
         last_minor = minor;
     }
-    return false;
+    return CUDA_SUCCESS;
 }
 
 }  // namespace cubar::host

@@ -26,13 +26,22 @@ public:
         return prepare(session, request.upload, request.image_offset, request.image_bytes, options);
     }
 
+    /// What the code has that a driver chooses from the image.
+    struct Facts {
+        std::uint64_t variable_bytes = 0;  ///< of global memory, at the most
+        bool prints = false;               ///< it may call vprintf
+    };
+    CUresult examine(Session& session, Facts& facts) const;
+
     const void* image() const { return image_->data(); }
-    std::uint64_t bytes() const { return image_->size(); }
+    /// What is charged for it: for its code the size of the image, and its variables.
+    std::uint64_t bytes(const Facts& facts) const {
+        const std::uint64_t code = image_->size();
+        return facts.variable_bytes > UINT64_MAX - code ? UINT64_MAX : code + facts.variable_bytes;
+    }
     unsigned option_count() const { return static_cast<unsigned>(options_.size()); }
     CUjit_option* options() { return options_.data(); }
     void** values() { return values_.data(); }
-    /// Whether its code calls vprintf; true where that cannot be told.
-    bool prints(Session& session) const;
 
     // After the load.
     /// Gives the compiler's messages to the guest.

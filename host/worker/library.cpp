@@ -23,7 +23,10 @@ CUresult handle_cuLibraryLoadData(Session& session, const transport::Record& rec
     }
     ImageLoad load;
     CUBAR_TRY(load.prepare(session, request, payload));
-    auto charge = session.allocations().charge(static_cast<std::uint32_t>(device), load.bytes());
+    ImageLoad::Facts facts;
+    CUBAR_TRY(load.examine(session, facts));
+    auto charge =
+        session.allocations().charge(static_cast<std::uint32_t>(device), load.bytes(facts));
     if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
     CUlibrary library = nullptr;
     const CUresult result =
@@ -32,10 +35,9 @@ CUresult handle_cuLibraryLoadData(Session& session, const transport::Record& rec
             static_cast<void**>(nullptr), 0u);
     load.deliver_logs(session, reply);
     if (result != CUDA_SUCCESS) return result;
-    const bool prints = load.prints(session);
     reply.library = session.libraries.adopt([&](LibraryObject& object) {
         object.library = library;
-        object.prints = prints;
+        object.prints = facts.prints;
     });
     if (!reply.library) {
         ask(driver.cuLibraryUnload, library);

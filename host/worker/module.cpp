@@ -19,7 +19,10 @@ CUresult handle_cuModuleLoadDataEx(Session& session, const transport::Record& re
     CUBAR_TRY(session.device_of(context, device));
     ImageLoad load;
     CUBAR_TRY(load.prepare(session, request, payload));
-    auto charge = session.allocations().charge(static_cast<std::uint32_t>(device), load.bytes());
+    ImageLoad::Facts facts;
+    CUBAR_TRY(load.examine(session, facts));
+    auto charge =
+        session.allocations().charge(static_cast<std::uint32_t>(device), load.bytes(facts));
     if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
     CUmodule module = nullptr;
     const CUresult result = ask(driver.cuModuleLoadDataEx, &module, load.image(),
@@ -28,7 +31,7 @@ CUresult handle_cuModuleLoadDataEx(Session& session, const transport::Record& re
     if (result != CUDA_SUCCESS) return result;
     reply.wall_time = std::bit_cast<float>(load.answer(CU_JIT_WALL_TIME));
     reply.threads_per_block = load.answer(CU_JIT_THREADS_PER_BLOCK);
-    reply.module = session.handle_of(module, {module, context, {}, load.prints(session)});
+    reply.module = session.handle_of(module, {module, context, {}, facts.prints});
     if (!reply.module) {
         ask(driver.cuModuleUnload, module);
         return CUDA_ERROR_OUT_OF_MEMORY;

@@ -167,6 +167,10 @@ def quota_full(bench):
     deadline = time.monotonic() + CAUSE_TO_ERROR
     while program.ask(f"alloc {32 * MIB}")["error"] != "CUDA_SUCCESS":
         expect(time.monotonic() < deadline, "what a killed program held does not come back")
+    ptx = bench.arguments.ptx.read_text(encoding="utf-8")
+    large = ptx.replace(".address_size 64", f".address_size 64\n.global .b8 large[{128 * MIB}];", 1)
+    program.fail(f"load {bench.altered('large.ptx', text_of([large]))}", "CUDA_ERROR_OUT_OF_MEMORY",
+                 log="raise the quota on the host")
 
 
 def memory_full(program):

@@ -177,6 +177,8 @@ TEST_CASE("a cubin of nvcc is read") {
         const auto length = elf_length(image);
         REQUIRE(length);
         CHECK(*length == image.size());
+        CHECK(elf_nobits_bytes(image) == 1000 * sizeof(float));  // and not the shared memory
+        CHECK(elf_nobits_bytes(Bytes(image).first(100)) == 0);
         const auto elf = ElfReader::open(image);
         REQUIRE(elf);
         CHECK(elf->sm() == entry.sm);

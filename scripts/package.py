@@ -7,6 +7,7 @@ The version stands in meson.build alone; the packages' change logs are made from
 
 import argparse
 import email.utils
+import fcntl
 import os
 import re
 import shutil
@@ -17,8 +18,6 @@ from pathlib import Path
 
 from build import ROOT, Build
 
-PACKAGES = ROOT / "build" / "packages"
-WORK = PACKAGES / "work"
 TAGS = ("guest",)
 MAINTAINER = "The cubar authors <maintainers@cubar.example>"
 # The same on every distribution: the guest's library is found by absolute paths, not by a linker.
@@ -72,6 +71,13 @@ def debian_changelog():
         for version, day, listed in changes())
 
 
+def rpm_changelog(release):
+    return "%changelog\n" + "\n".join(
+        f"* {day:%a %b %d %Y} {MAINTAINER} - {version}-{release}\n"
+        + "\n".join(wrapped(change, "- ", "  ") for change in listed) + "\n"
+        for version, day, listed in changes())
+
+
 def compile_installed(build):
     """Builds what is installed, and no more."""
     built = {path for target in build.introspect("targets") for path in target["filename"]}
@@ -80,52 +86,83 @@ def compile_installed(build):
         raise PackageError("the build failed")
 
 
-def stage(build):
+def stage(build, work):
     """What each package installs, below WORK/guest and WORK/host: Meson's install tags say."""
-    shutil.rmtree(WORK, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)
     for tag in TAGS:
-        run("meson", "install", "-C", build.directory, "--no-rebuild", "--quiet",
-            "--destdir", WORK / tag, "--tags", tag)
+        run("meson", "install", "-C", build.directory, "--no-rebuild", "--quiet", "--strip",
+            "--destdir", work / tag, "--tags", tag)
         # Nobody links a private library, and ollama takes whatever is called libcuda.so*.
-        for link in (WORK / tag).rglob("*.so"):
+        for link in (work / tag).rglob("*.so"):
             if link.is_symlink():
                 link.unlink()
 
 
 def environment():
     # Nothing of the day and the machine on which a package is built gets into it.
-    epoch = str(int(changes()[0][1].timestamp()))
-    return os.environ | {"CUBAR_STAGE": str(WORK), "CUBAR_PACKAGES": str(PACKAGES),
-                         "SOURCE_DATE_EPOCH": epoch}
+    return os.environ | {"SOURCE_DATE_EPOCH": str(int(changes()[0][1].timestamp()))}
 
 
-def make_deb():
-    source = WORK / "deb"
+def make_deb(out, work):
+    source = work / "deb"
     shutil.copytree(ROOT / "packaging" / "deb", source / "debian")
     (source / "debian" / "changelog").write_text(debian_changelog(), encoding="utf-8")
-    run("debian/rules", "binary", cwd=source, env=environment())
+    run("debian/rules", "binary", cwd=source,
+        env=environment() | {"CUBAR_STAGE": str(work), "CUBAR_PACKAGES": str(out)})
+
+
+def make_rpm(version, out, work):
+    spec = (ROOT / "packaging" / "rpm" / "cubar.spec").read_text(encoding="utf-8")
+    release = re.search(r"^Release: *(\S+)$", spec, re.MULTILINE)[1]
+    source = work / "cubar.spec"
+    source.write_text(spec + "\n" + rpm_changelog(release), encoding="utf-8")
+    definitions = {"_topdir": work / "rpm", "_rpmdir": out, "cubar_stage": work,
+                   "cubar_version": version,
+                   "_rpmfilename": "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+                   "_buildhost": "localhost", "use_source_date_epoch_as_buildtime": 1,
+                   "clamp_mtime_to_source_date_epoch": 1}
+    run("rpmbuild", "-bb", "--quiet",
+        *(word for name, value in definitions.items() for word in ("--define", f"{name} {value}")),
+        source, env=environment())
+
+
+def make(cuda, out, kinds=("deb", "rpm")):
+    """Leaves the packages of these kinds in `out`, and returns their paths."""
+    build = Build("package", cuda, OPTIONS)
+    build.configure()
+    # Several tests make packages at a time.
+    with open(build.directory / "package.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        version = version_of(build)
+        if changes()[0][0] != version:
+            raise PackageError(f"CHANGELOG.md begins with {changes()[0][0]}, meson.build says {version}: "
+                               "describe this version")
+        compile_installed(build)
+        stage(build, out / "work")
+    for kind in kinds:
+        for old in out.glob(f"*.{kind}"):
+            old.unlink()
+    if "deb" in kinds:
+        make_deb(out, out / "work")
+    if "rpm" in kinds:
+        make_rpm(version, out, out / "work")
+    return sorted(path for kind in kinds for path in out.glob(f"*.{kind}"))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cuda", required=True, help="directory of the CUDA Toolkit")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "packages")
+    parser.add_argument("--only", choices=("deb", "rpm"), help="one kind")
     arguments = parser.parse_args()
-    build = Build("package", arguments.cuda, OPTIONS)
+    kinds = (arguments.only,) if arguments.only else ("deb", "rpm")
     try:
-        version = version_of(build)
-        if changes()[0][0] != version:
-            raise PackageError(f"CHANGELOG.md begins with {changes()[0][0]}, meson.build says "
-                               f"{version}: describe this version")
-        compile_installed(build)
-        for old in [*PACKAGES.glob("*.deb"), *PACKAGES.glob("*.rpm")]:
-            old.unlink()
-        stage(build)
-        make_deb()
-    except (PackageError, OSError) as error:
+        packages = make(arguments.cuda, arguments.out.resolve(), kinds)
+    except (PackageError, OSError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1
-    for package in sorted([*PACKAGES.glob("*.deb"), *PACKAGES.glob("*.rpm")]):
-        print(package.relative_to(ROOT))
+    for package in packages:
+        print(package)
     return 0
 
 

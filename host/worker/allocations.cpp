@@ -39,7 +39,8 @@ Allocations::Charge Allocations::charge(std::uint32_t device, std::uint64_t byte
     return charge;
 }
 
-bool Allocations::resize(std::uint64_t key, std::uint32_t device, std::uint64_t bytes) {
+bool Allocations::resize(std::uint64_t key, std::uint32_t device, std::uint64_t bytes,
+                         ContextHandle context) {
     const std::lock_guard lock(mutex_);
     const auto found = held_.find(key);
     const std::uint64_t before = found != held_.end() ? found->second.bytes : 0;
@@ -49,7 +50,7 @@ bool Allocations::resize(std::uint64_t key, std::uint32_t device, std::uint64_t 
     if (bytes == 0)
         held_.erase(key);
     else
-        held_.insert_or_assign(key, Held{device, bytes, {}});
+        held_.insert_or_assign(key, Held{device, bytes, context});
     return true;
 }
 

@@ -15,9 +15,10 @@ class ControlClient;
 /// back. Thread-safe.
 ///
 /// The ledger counts device memory that the guest asks for, variables of the code that it loads
-/// among it, and the bytes of that code as an estimate of what it occupies. What the driver takes
-/// for itself (contexts, local memory, printf's buffer) is in no ledger; it shows in the driver's
-/// own cuMemGetInfo.
+/// among it, the bytes of that code as an estimate of what it occupies, and what a limit takes that
+/// the guest has set (stack, heap, printf's buffer). What the driver takes for itself (contexts,
+/// their default limits, local memory of kernels beyond the stack) is in no ledger; it shows in the
+/// driver's own cuMemGetInfo.
 class Allocations {
 public:
     explicit Allocations(ControlClient& control) : control_(control) {}
@@ -52,7 +53,8 @@ public:
 
     /// What is charged for something that grows and shrinks becomes `bytes`. False: the ledger
     /// refuses, and the charge is as before.
-    bool resize(std::uint64_t key, std::uint32_t device, std::uint64_t bytes);
+    bool resize(std::uint64_t key, std::uint32_t device, std::uint64_t bytes,
+                ContextHandle context = {});
 
     /// It is about to be freed. An empty charge: nothing was charged for it.
     Charge take(std::uint64_t key);

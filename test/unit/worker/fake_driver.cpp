@@ -49,6 +49,20 @@ FakeDriver::FakeDriver() {
         *greatest = -5;
         return CUDA_SUCCESS;
     };
+    table.cuDeviceGetAttribute = [](int* value, CUdevice_attribute, CUdevice) {
+        *value = 8;
+        return CUDA_SUCCESS;
+    };
+    // In units of 16 bytes.
+    table.cuCtxSetLimit = [](CUlimit, std::size_t value) {
+        const CUresult result = fake->called("cuCtxSetLimit");
+        if (result == CUDA_SUCCESS) fake->limit = (value + 15) / 16 * 16;
+        return result;
+    };
+    table.cuCtxGetLimit = [](std::size_t* value, CUlimit) {
+        *value = fake->limit;
+        return CUDA_SUCCESS;
+    };
     table.cuMemHostRegister_v2 = [](void*, std::size_t, unsigned) {
         return fake->called("cuMemHostRegister");
     };

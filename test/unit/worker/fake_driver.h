@@ -73,6 +73,9 @@ public:
     };
     Pool pool;
 
+    /// Every limit of every context.
+    std::atomic<std::uint64_t> limit{0};
+
     /// cuStreamSynchronize stops here, if there is one.
     Gate* gate = nullptr;
 

@@ -46,6 +46,8 @@ bool Decoder::decode_scalar_video(const Instruction& instruction) {
     form.a = part(operands[1]);
     form.b = part(operands[2]);
     form.d = part(operands[0]);
+    form.negates_product = operands[1].minus != operands[2].minus;
+    form.negates_c = operands.size() > 3 && operands[3].minus;
     const bool merges = form.d.bits != 32;
     const bool combines = form.second != ptx::Operation::kNone;
     // A third operand is what the result is merged into or combined with.

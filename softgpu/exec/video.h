@@ -49,7 +49,9 @@ struct ScalarVideoForm {
     bool sat = false;
     bool wraps = false;     // vshl, vshr: the distance, instead of being clamped
     bool plus_one = false;  // vmad.po
-    uint8_t shift = 0;      // vmad: of the sum, to the right
+    bool negates_product = false;
+    bool negates_c = false;
+    uint8_t shift = 0;  // vmad: of the sum, to the right
 };
 
 /// Fills in everything but the parts; null for any other instruction.

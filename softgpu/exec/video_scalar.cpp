@@ -46,15 +46,24 @@ int64_t operate(const ScalarVideoForm& form, int64_t a, int64_t b) {
     }
 }
 
-// Each of the two sums fits its type.
+// Two words' product with another added, and its negation.
+__extension__ using Wide = __int128;
+
+// As the PTX ISA has it: what is negated is complemented, and one is added to the sum; so an
+// unsigned c that is negated is taken for a signed one.
 uint32_t multiply_add(const ScalarVideoForm& form, int64_t a, int64_t b, uint32_t c) {
-    const unsigned more = form.plus_one ? 1 : 0;
-    if (form.signed_a || form.signed_b) {
-        const int64_t sum = (a * b + widen(c, 32, true) + more) >> form.shift;
-        return uint32_t(form.sat ? clamp_to(sum, 32, true) : sum);
+    const bool is_signed = form.signed_a || form.signed_b || form.negates_product || form.negates_c;
+    const unsigned more = form.plus_one || form.negates_product || form.negates_c ? 1 : 0;
+    Wide product = Wide{a} * b;
+    if (form.negates_product) product = ~product;
+    if (form.negates_c) c = ~c;
+    Wide sum = (product + widen(c, 32, is_signed) + more) >> form.shift;
+    if (form.sat) {
+        const Wide most = is_signed ? INT32_MAX : UINT32_MAX;
+        const Wide least = is_signed ? INT32_MIN : 0;
+        sum = std::min(std::max(sum, least), most);
     }
-    const uint64_t sum = (uint64_t(a) * uint64_t(b) + c + more) >> form.shift;
-    return uint32_t(form.sat ? std::min<uint64_t>(sum, UINT32_MAX) : sum);
+    return uint32_t(sum);
 }
 
 uint32_t compute(const ScalarVideoForm& form, uint32_t a, uint32_t b, uint32_t c) {

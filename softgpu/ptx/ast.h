@@ -91,6 +91,7 @@ struct Operand {
     // How the instruction reads or writes this operand. A register may be wider (ld, st, cvt).
     Type type = Type::kNone;
     bool negated = false;  // `!p`: the predicate's complement
+    bool minus = false;    // `-r`: the register's value negated; of vmad only
     AddressBase base = AddressBase::kAbsolute;
     VariableScope scope = VariableScope::kModule;
     Special special = Special::kNone;

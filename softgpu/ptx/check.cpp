@@ -417,6 +417,25 @@ void refuse_selectors(const Instruction& instruction) {
     }
 }
 
+// vmad negates its product or what it adds.
+void check_signs(const Instruction& instruction) {
+    const std::vector<Operand>& operands = instruction.operands;
+    const auto minus = [&](std::size_t i) { return i < operands.size() && operands[i].minus; };
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+        if (!minus(i)) continue;
+        if (instruction.opcode != Opcode::kVmad || i == 0 ||
+            operands[i].kind != OperandKind::kRegister) {
+            throw SyntaxError(instruction.line, "only the sources of vmad are negated by a `-`");
+        }
+        if (instruction.has(Modifier::kPo)) {
+            throw SyntaxError(instruction.line, "vmad.po negates no operand");
+        }
+    }
+    if (minus(1) != minus(2) && minus(3)) {
+        throw SyntaxError(instruction.line, "vmad negates its product or what it adds, not both");
+    }
+}
+
 // Checks the operands against the form; on success they are complete.
 Reason fit_operands(const Form& form, Instruction& instruction, bool paired,
                     const CheckContext& context) {
@@ -501,6 +520,7 @@ std::string spell(const Instruction& instruction) {
 
 void check_instruction(Instruction& instruction, bool paired, const CheckContext& context) {
     refuse_selectors(instruction);
+    check_signs(instruction);
     const std::span<const Form> forms = forms_of(instruction.opcode);
     std::vector<const Form*> candidates;
     for (const Form& form : forms) {

@@ -46,6 +46,16 @@ Operand BodyParser::parse_operand(unsigned depth) {
         operand.value = operand.value == 0 ? 1 : 0;
         return operand;
     }
+    if (depth == 0 && token.is("-")) {
+        Lexer ahead = lexer_;
+        ahead.take();
+        if (ahead.peek().kind == TokenKind::kIdentifier && ahead.peek().text != "WARP_SZ") {
+            lexer_.take();
+            Operand operand = parse_name();
+            operand.minus = true;
+            return operand;
+        }
+    }
     if (begins_constant(token)) return parse_immediate();
     if (token.kind == TokenKind::kIdentifier) return parse_name();
     lexer_.fail_expected("an operand");

@@ -166,6 +166,42 @@ void add_shifts(Cases& cases) {
     }
 }
 
+// Negated factors, or a negated third operand. A complement and one more make a negation.
+void add_negated_multiply_adds(Cases& cases) {
+    for (unsigned signs = 0; signs < 4; ++signs) {
+        for (unsigned negated = 1; negated < 5; ++negated) {
+            for (const bool sat : {false, true}) {
+                const bool a_is_signed = (signs & 1) != 0, b_is_signed = (signs & 2) != 0;
+                const bool minus_a = negated < 4 && (negated & 1) != 0;
+                const bool minus_b = negated < 4 && (negated & 2) != 0;
+                const bool minus_c = negated == 4;
+                const bool minus_product = minus_a != minus_b;
+                const bool is_signed = a_is_signed || b_is_signed || minus_product || minus_c;
+                const std::string code =
+                    std::string("vmad") + type_name(is_signed) + type_name(a_is_signed) +
+                    type_name(b_is_signed) + (sat ? ".sat" : "") + (signs == 1 ? ".shr7" : "") +
+                    " %d0, " + (minus_a ? "-" : "") + "%a0.b1, " + (minus_b ? "-" : "") + "%a1, " +
+                    (minus_c ? "-" : "") + "%a2;";
+                cases.push_back({code,
+                                 {Kind::kB32, Kind::kB32, Kind::kB32},
+                                 {Kind::kB32},
+                                 code,
+                                 per_thread([=](const Row& a, Row& d) {
+                                     const Wide product = Part{"", 8, 8}.read(a[0], a_is_signed) *
+                                                          kWord.read(a[1], b_is_signed);
+                                     const Wide c = minus_c ? kWord.read(~a[2], true) + 1
+                                                            : kWord.read(a[2], is_signed);
+                                     const Wide sum = (minus_product ? -product : product) + c;
+                                     const Wide divisor = signs == 1 ? 128 : 1;
+                                     Wide value = sum / divisor;
+                                     if (sum < 0 && sum % divisor != 0) value -= 1;
+                                     d[0] = kU32.cut(sat ? limit(value, 32, is_signed) : value);
+                                 })});
+            }
+        }
+    }
+}
+
 void add_multiply_adds(Cases& cases) {
     for (unsigned signs = 0; signs < 4; ++signs) {
         for (const unsigned shift : {0u, 7u, 15u}) {
@@ -213,6 +249,7 @@ void add_video_cases(Cases& cases) {
     add_scalars(cases);
     add_shifts(cases);
     add_multiply_adds(cases);
+    add_negated_multiply_adds(cases);
 }
 
 }  // namespace cubar::instruction

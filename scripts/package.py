@@ -111,13 +111,12 @@ def make_deb(out, work):
         env=environment() | {"CUBAR_STAGE": str(work), "CUBAR_PACKAGES": str(out)})
 
 
-def make_rpm(version, out, work):
+def make_rpm(version, release, out, work):
     spec = (ROOT / "packaging" / "rpm" / "cubar.spec").read_text(encoding="utf-8")
-    release = re.search(r"^Release: *(\S+)$", spec, re.MULTILINE)[1]
     source = work / "cubar.spec"
     source.write_text(spec + "\n" + rpm_changelog(release), encoding="utf-8")
     definitions = {"_topdir": work / "rpm", "_rpmdir": out, "cubar_stage": work,
-                   "cubar_version": version,
+                   "cubar_version": version, "cubar_release": release,
                    "_rpmfilename": "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
                    "_buildhost": "localhost", "use_source_date_epoch_as_buildtime": 1,
                    "clamp_mtime_to_source_date_epoch": 1}
@@ -126,8 +125,8 @@ def make_rpm(version, out, work):
         source, env=environment())
 
 
-def make(cuda, out, kinds=("deb", "rpm")):
-    """Leaves the packages of these kinds in `out`, and returns their paths."""
+def make(cuda, out, kinds=("deb", "rpm"), release="1"):
+    """Leaves the packages of these kinds in `out`, and returns their paths. `release`: RPM's."""
     build = Build("package", cuda, OPTIONS)
     build.configure()
     # Several tests make packages at a time.
@@ -145,7 +144,7 @@ def make(cuda, out, kinds=("deb", "rpm")):
     if "deb" in kinds:
         make_deb(out, out / "work")
     if "rpm" in kinds:
-        make_rpm(version, out, out / "work")
+        make_rpm(version, release, out, out / "work")
     return sorted(path for kind in kinds for path in out.glob(f"*.{kind}"))
 
 

@@ -14,103 +14,28 @@
 #include <sstream>
 
 #include "cubar/layout.h"
+#include "host/cubard/config_reader.h"
 #include "host/cubard/memory_plan.h"
 
 namespace cubar::host {
 namespace {
-
-class Reader {
-public:
-    explicit Reader(std::string_view file) : file_(file) {}
-
-    [[noreturn]] void fail(const toml::node& where, const std::string& what) const {
-        throw ConfigError(std::string(file_) + ":" + std::to_string(where.source().begin.line) +
-                          ": " + what);
-    }
-
-    /// Fails at the first key that is not among `known`.
-    void only(const toml::table& table, const char* part,
-              std::initializer_list<std::string_view> known) const {
-        for (const auto& [key, value] : table) {
-            if (std::ranges::find(known, key.str()) == known.end()) {
-                fail(value, "unknown key '" + std::string(key.str()) + "' in " + part);
-            }
-        }
-    }
-
-    const toml::table* table(const toml::table& parent, std::string_view key) const {
-        const toml::node* node = parent.get(key);
-        if (node != nullptr && !node->is_table()) {
-            fail(*node, quoted(key) + " must be a table");
-        }
-        return node != nullptr ? node->as_table() : nullptr;
-    }
-
-    void string(const toml::table& table, std::string_view key, std::string& value) const {
-        if (const toml::node* node = table.get(key)) {
-            const auto* text = node->as_string();
-            if (text == nullptr) {
-                fail(*node, quoted(key) + " must be a string");
-            }
-            value = text->get();
-            if (value.empty() || value.find('\0') != std::string::npos) {
-                fail(*node, quoted(key) + " must not be empty");
-            }
-        }
-    }
-
-    template <typename T>
-    void integer(const toml::table& table, std::string_view key, std::int64_t low,
-                 std::int64_t high, T& value) const {
-        if (const toml::node* node = table.get(key)) {
-            const auto* number = node->as_integer();
-            if (number == nullptr || number->get() < low || number->get() > high) {
-                fail(*node, quoted(key) + " must be an integer from " + std::to_string(low) +
-                                " to " + std::to_string(high));
-            }
-            value = static_cast<T>(number->get());
-        }
-    }
-
-    void bytes(const toml::table& table, std::string_view key, std::uint64_t& value) const {
-        if (const toml::node* node = table.get(key)) {
-            std::optional<std::uint64_t> size;
-            if (const auto* text = node->as_string()) {
-                size = parse_bytes(text->get());
-            } else if (const auto* number = node->as_integer();
-                       number != nullptr && number->get() > 0) {
-                size = static_cast<std::uint64_t>(number->get());
-            }
-            if (!size) {
-                fail(*node,
-                     quoted(key) + " must be a size such as \"4 GiB\", \"512 MiB\" or bytes");
-            }
-            value = *size;
-        }
-    }
-
-    void path(const toml::table& table, std::string_view key, std::string& value) const {
-        string(table, key, value);
-        if (const toml::node* node = table.get(key); node != nullptr && value.front() != '/') {
-            fail(*node, quoted(key) + " must be an absolute path");
-        }
-    }
-
-    static std::string quoted(std::string_view key) {
-        return std::string("'").append(key).append("'");
-    }
-
-private:
-    std::string_view file_;
-};
 
 const toml::node& place(const toml::table& table, std::string_view key) {
     const toml::node* node = table.get(key);
     return node != nullptr ? *node : table;
 }
 
+Lines lines_of(const toml::table& table) {
+    Lines result;
+    for (const auto& [key, value] : table) {
+        result.emplace(key.str(), ConfigReader::line_of(value));
+    }
+    return result;
+}
+
+/// It also names a directory, and what the descriptor store keeps.
 bool good_name(std::string_view name) {
-    return name.size() <= 64 && std::ranges::all_of(name, [](char c) {
+    return name.size() <= 64 && name.front() != '.' && std::ranges::all_of(name, [](char c) {
                return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                       c == '-' || c == '_' || c == '.';
            });
@@ -125,15 +50,16 @@ bool good_uuid(std::string_view name) {
            });
 }
 
-void read_devices(const Reader& reader, const toml::table& table, VmConfig& vm) {
+void read_devices(ConfigReader& reader, const toml::table& table, VmConfig& vm) {
     const toml::node* node = table.get("devices");
     if (node == nullptr) {
         return;
     }
     const toml::array* list = node->as_array();
     if (list == nullptr || list->empty() || list->size() > kMaxDevices) {
-        reader.fail(*node, "'devices' must be a list of 1 to " + std::to_string(kMaxDevices) +
-                               " indices or UUIDs");
+        reader.wrong(*node, "'devices' must be a list of 1 to " + std::to_string(kMaxDevices) +
+                                " indices or UUIDs");
+        return;
     }
     for (const toml::node& entry : *list) {
         if (const auto* index = entry.as_integer(); index != nullptr && index->get() >= 0) {
@@ -142,69 +68,91 @@ void read_devices(const Reader& reader, const toml::table& table, VmConfig& vm) 
                    uuid != nullptr && good_uuid(uuid->get())) {
             vm.devices.push_back(uuid->get());
         } else {
-            reader.fail(entry, "a device is an index from 0, or \"GPU-…\" or \"MIG-…\"");
+            reader.wrong(entry, "a device is an index from 0, or \"GPU-…\" or \"MIG-…\"");
+            continue;
         }
         // The driver itself reads the list, and it knows lists of one kind only.
         const bool first_is_index = list->front().is_integer();
         if (entry.is_integer() != first_is_index) {
-            reader.fail(entry, "'devices' names either indices or UUIDs, not both");
+            reader.wrong(entry, "'devices' names either indices or UUIDs, not both");
         }
     }
 }
 
-VmConfig read_vm(const Reader& reader, const toml::table& table) {
+void read_bar(ConfigReader& reader, const toml::table& table, VmConfig& vm) {
+    reader.bytes(table, "bar", vm.bar_bytes);
+    if (!std::has_single_bit(vm.bar_bytes) || vm.bar_bytes > kMaxBarBytes) {
+        reader.wrong(place(table, "bar"), "'bar' must be a power of two, at most 1 TiB");
+    } else if (vm.bar_bytes < smallest_bar(vm.channels)) {
+        reader.wrong(place(table, "bar"),
+                     "'bar' of " + std::to_string(vm.bar_bytes >> 20) + " MiB is too small for " +
+                         std::to_string(vm.channels) + " channels: at least " +
+                         std::to_string(smallest_bar(vm.channels) >> 20) + " MiB");
+    }
+}
+
+void read_compile_cache(ConfigReader& reader, const toml::table& table, VmConfig& vm) {
+    const toml::node* node = table.get("compile_cache");
+    if (node != nullptr && node->is_string() && *node->as_string() == "none") {
+        vm.compile_cache = 0;
+    } else if (reader.bytes(table, "compile_cache", vm.compile_cache) &&
+               (vm.compile_cache < kMinCompileCache || vm.compile_cache > kMaxCompileCache)) {
+        reader.wrong(*node, "'compile_cache' must be \"none\" or from 1 MiB to 4 GiB");
+    }
+}
+
+VmConfig read_vm(ConfigReader& reader, const toml::table& table) {
     reader.only(table, "[[vm]]",
                 {"name", "socket", "socket_mode", "socket_group", "bar", "channels", "sessions",
-                 "memory", "devices", "priority"});
+                 "memory", "devices", "priority", "compile_cache"});
     VmConfig vm;
-    reader.string(table, "name", vm.name);
-    if (vm.name.empty()) {
-        reader.fail(table, "a [[vm]] needs a 'name'");
+    vm.lines = lines_of(table);
+    if (!table.contains("name")) {
+        reader.wrong(table, "a [[vm]] needs a 'name'");
     }
-    if (!good_name(vm.name)) {
-        reader.fail(place(table, "name"), "'name' may have 64 letters, digits and '-', '_', '.'");
+    if (reader.string(table, "name", vm.name) && !good_name(vm.name)) {
+        reader.wrong(
+            place(table, "name"),
+            "'name' may have 64 letters, digits and '-', '_', '.', which is not the first");
+    }
+    if (!table.contains("socket")) {
+        reader.wrong(table, "VM " + vm.name + " needs a 'socket'");
     }
     reader.path(table, "socket", vm.socket);
-    if (vm.socket.empty()) {
-        reader.fail(table, "VM " + vm.name + " needs a 'socket'");
-    }
     if (vm.socket.size() >= sizeof(sockaddr_un::sun_path)) {
-        reader.fail(place(table, "socket"), "'socket' is longer than a socket's path may be");
+        reader.wrong(place(table, "socket"), "'socket' is longer than a socket's path may be");
     }
     reader.integer(table, "socket_mode", 0, 0777, vm.socket_mode);
     reader.string(table, "socket_group", vm.socket_group);
-    reader.bytes(table, "bar", vm.bar_bytes);
     reader.integer(table, "channels", 1, static_cast<std::int64_t>(kMaxChannels), vm.channels);
     vm.sessions = vm.channels;
     reader.integer(table, "sessions", 1, static_cast<std::int64_t>(kMaxChannels), vm.sessions);
     if (vm.sessions > vm.channels) {
-        reader.fail(place(table, "sessions"),
-                    "VM " + vm.name + " has fewer channels than sessions");
+        reader.wrong(place(table, "sessions"),
+                     "VM " + vm.name + " has fewer channels than sessions");
     }
+    read_bar(reader, table, vm);
     reader.bytes(table, "memory", vm.memory_quota);
     reader.integer(table, "priority", -20, 19, vm.priority);
     read_devices(reader, table, vm);
-    if (!std::has_single_bit(vm.bar_bytes) || vm.bar_bytes > kMaxBarBytes) {
-        reader.fail(place(table, "bar"), "'bar' must be a power of two, at most 1 TiB");
-    }
-    if (vm.bar_bytes < smallest_bar(vm.channels)) {
-        reader.fail(place(table, "bar"),
-                    "'bar' of " + std::to_string(vm.bar_bytes >> 20) + " MiB is too small for " +
-                        std::to_string(vm.channels) + " channels: at least " +
-                        std::to_string(smallest_bar(vm.channels) >> 20) + " MiB");
-    }
+    read_compile_cache(reader, table, vm);
     return vm;
 }
 
-void read_host(const Reader& reader, const toml::table& table, Config& config) {
-    reader.only(table, "[host]", {"gpu", "driver", "runtime_directory", "descriptor_store"});
+void read_host(ConfigReader& reader, const toml::table& table, Config& config) {
+    reader.only(table, "[host]",
+                {"gpu", "driver", "runtime_directory", "descriptor_store", "admin_group"});
     std::string word;
-    reader.string(table, "gpu", word);
-    if (!word.empty() && !parse_gpu(word, config.gpu)) {
-        reader.fail(place(table, "gpu"), "'gpu' must be auto, soft, nvidia or null");
+    if (reader.string(table, "gpu", word) && !parse_gpu(word, config.gpu)) {
+        reader.wrong(place(table, "gpu"), "'gpu' must be auto, soft, nvidia or null");
     }
     reader.path(table, "driver", config.driver);
     reader.path(table, "runtime_directory", config.runtime_directory);
+    if (config.admin_socket().size() >= sizeof(sockaddr_un::sun_path)) {
+        reader.wrong(place(table, "runtime_directory"),
+                     "'runtime_directory' is too long for the path of a socket in it");
+    }
+    reader.string(table, "admin_group", config.admin_group);
     word = "auto";
     reader.string(table, "descriptor_store", word);
     constexpr std::pair<std::string_view, StoreChoice> kChoices[] = {
@@ -215,10 +163,39 @@ void read_host(const Reader& reader, const toml::table& table, Config& config) {
     const auto* choice =
         std::ranges::find(kChoices, word, &std::pair<std::string_view, StoreChoice>::first);
     if (choice == std::end(kChoices)) {
-        reader.fail(place(table, "descriptor_store"),
-                    "'descriptor_store' must be auto, systemd, keeper or none");
+        reader.wrong(place(table, "descriptor_store"),
+                     "'descriptor_store' must be auto, systemd, keeper or none");
+        return;
     }
     config.descriptor_store = choice->second;
+}
+
+void read_workers(ConfigReader& reader, const toml::table& table, Config& config) {
+    reader.only(table, "[workers]", {"first_uid", "group", "cache_directory"});
+    reader.integer(table, "first_uid", 1, 0xffff'ffff - 65536, config.first_worker_uid);
+    reader.string(table, "group", config.worker_group);
+    reader.path(table, "cache_directory", config.cache_directory);
+}
+
+void read_vms(ConfigReader& reader, const toml::node& vms, Config& config) {
+    if (!vms.is_array_of_tables()) {
+        reader.wrong(vms, "VMs are written as [[vm]]");
+        return;
+    }
+    std::set<std::string> names;
+    std::set<std::string> sockets;
+    for (const toml::node& node : *vms.as_array()) {
+        VmConfig vm = read_vm(reader, *node.as_table());
+        if (!vm.name.empty() && !names.insert(vm.name).second) {
+            reader.wrong(node, "two VMs have the name '" + vm.name + "'");
+        }
+        if (vm.socket == config.admin_socket()) {
+            reader.wrong(node, "VM " + vm.name + " has the socket that cubarctl uses");
+        } else if (!vm.socket.empty() && !sockets.insert(vm.socket).second) {
+            reader.wrong(node, "two VMs have the socket '" + vm.socket + "'");
+        }
+        config.vms.push_back(std::move(vm));
+    }
 }
 
 }  // namespace
@@ -257,36 +234,19 @@ Config Config::parse(std::string_view text, std::string_view file_name) {
         throw ConfigError(std::string(file_name) + ":" + std::to_string(error.source().begin.line) +
                           ": " + std::string(error.description()));
     }
-    const Reader reader(file_name);
+    ConfigReader reader(file_name);
     Config config;
     reader.only(root, "the file", {"host", "workers", "vm"});
-    if (const toml::table* host = reader.table(root, "host")) {
-        read_host(reader, *host, config);
-    }
-    if (const toml::table* workers = reader.table(root, "workers")) {
-        reader.only(*workers, "[workers]", {"first_uid", "group"});
-        reader.integer(*workers, "first_uid", 1, 0xffff'ffff - 65536, config.first_worker_uid);
-        reader.string(*workers, "group", config.worker_group);
-    }
-    const toml::node* vms = root.get("vm");
-    if (vms == nullptr) {
-        throw ConfigError(std::string(file_name) + ": no [[vm]] is configured");
-    }
-    if (!vms->is_array_of_tables()) {
-        reader.fail(*vms, "VMs are written as [[vm]]");
-    }
-    std::set<std::string> names;
-    std::set<std::string> sockets;
-    for (const toml::node& node : *vms->as_array()) {
-        VmConfig vm = read_vm(reader, *node.as_table());
-        if (!names.insert(vm.name).second) {
-            reader.fail(node, "two VMs have the name '" + vm.name + "'");
+    for (const auto& [name, read] : {std::pair{"host", &read_host}, {"workers", &read_workers}}) {
+        if (const toml::table* table = reader.table(root, name)) {
+            config.lines.merge(lines_of(*table));
+            read(reader, *table, config);
         }
-        if (!sockets.insert(vm.socket).second) {
-            reader.fail(node, "two VMs have the socket '" + vm.socket + "'");
-        }
-        config.vms.push_back(std::move(vm));
     }
+    if (const toml::node* vms = root.get("vm")) {
+        read_vms(reader, *vms, config);
+    }
+    reader.finish();
     return config;
 }
 

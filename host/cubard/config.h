@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -12,11 +13,29 @@
 
 namespace cubar::host {
 
-/// What is wrong with the configuration, as "file:line: what".
+/// All that is wrong with the configuration, each as "file:line: what" (or "--option: what").
 class ConfigError : public std::runtime_error {
 public:
-    using std::runtime_error::runtime_error;
+    explicit ConfigError(std::vector<std::string> wrongs)
+        : std::runtime_error(joined(wrongs)), wrongs_(std::move(wrongs)) {}
+    explicit ConfigError(const std::string& wrong) : ConfigError(std::vector{wrong}) {}
+
+    const std::vector<std::string>& wrongs() const { return wrongs_; }
+
+private:
+    static std::string joined(const std::vector<std::string>& wrongs) {
+        std::string result;
+        for (const std::string& wrong : wrongs) {
+            result += (result.empty() ? "" : "\n") + wrong;
+        }
+        return result;
+    }
+    std::vector<std::string> wrongs_;
 };
+
+using Line = std::uint32_t;
+/// Where a key stands in the file, for what shows only later to be wrong.
+using Lines = std::map<std::string, Line, std::less<>>;
 
 struct VmConfig {
     std::string name;
@@ -30,6 +49,9 @@ struct VmConfig {
     std::uint64_t memory_quota = 0;    ///< bytes on each device; 0: none
     std::vector<std::string> devices;  ///< indices or UUIDs in the guest's order; empty: all
     int priority = 0;                  ///< nice value of its workers
+    /// Bytes that the driver may keep of what it compiled for this VM; 0: nothing.
+    std::uint64_t compile_cache = std::uint64_t{2} << 30;
+    Lines lines;
 };
 
 enum class StoreChoice { kAuto, kSystemd, kKeeper, kNone };
@@ -40,14 +62,24 @@ struct Config {
     bool fences = true;      ///< as in WorkerArguments; a file cannot say it
     std::string runtime_directory = "/run/cubar";
     StoreChoice descriptor_store = StoreChoice::kAuto;
+    std::string admin_group;  ///< who may use cubarctl besides root; empty: nobody
     std::uint32_t first_worker_uid = 1'879'048'192;  ///< above the ranges that distributions assign
     std::string worker_group;  ///< group that may open the GPU's device files; empty: none
+    std::string cache_directory = "/var/cache/cubar";  ///< has a directory for each VM
     std::vector<VmConfig> vms;
+    Lines lines;
+
+    /// Where cubarctl finds cubard.
+    std::string admin_socket() const { return runtime_directory + "/admin"; }
 
     /// Reads and checks a file. Throws ConfigError.
     static Config load(const std::string& path);
     static Config parse(std::string_view text, std::string_view file_name);
 };
+
+/// The compile cache's bounds. More than the highest NVIDIA's driver takes for it.
+inline constexpr std::uint64_t kMinCompileCache = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t kMaxCompileCache = std::uint64_t{4} << 30;
 
 /// "512 MiB", "4GiB" or plain bytes.
 std::optional<std::uint64_t> parse_bytes(std::string_view text);

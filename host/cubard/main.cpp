@@ -26,6 +26,7 @@
 #include <system_error>
 #include <vector>
 
+#include "host/cubard/check.h"
 #include "host/cubard/config.h"
 #include "host/cubard/descriptor_store.h"
 #include "host/cubard/event_loop.h"
@@ -101,6 +102,14 @@ Config configuration(const Options& options) {
     return config;
 }
 
+Places find_places(const Options& options) {
+    Places places = Places::find();
+    if (!options.worker.empty()) {
+        places.worker = options.worker;
+    }
+    return places;
+}
+
 void raise_descriptor_limit() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -145,7 +154,27 @@ std::unique_ptr<Timer> start_watchdog(EventLoop& loop) {
     return result;
 }
 
-void serve(const Config& config, const std::string& worker) {
+/// --check: every mistake in one line, for people and editors. The exit code.
+int check(const Options& options) {
+    std::vector<std::string> wrongs;
+    Config config;
+    try {
+        config = configuration(options);
+        wrongs = check_machine(config, options.config, find_places(options));
+    } catch (const ConfigError& error) {
+        wrongs = error.wrongs();
+    }
+    for (const std::string& wrong : wrongs) {
+        std::fprintf(stderr, "%s\n", wrong.c_str());
+    }
+    if (!wrongs.empty()) {
+        return kBadConfiguration;
+    }
+    std::printf("%s: good; VMs: %zu\n", options.config.c_str(), config.vms.size());
+    return 0;
+}
+
+void serve(const Config& config, const Places& places) {
     EventLoop loop;
     sigset_t signals;
     ::sigemptyset(&signals);
@@ -158,10 +187,6 @@ void serve(const Config& config, const std::string& worker) {
     const EventLoop::Watch signal_watch =
         loop.watch(signal_fd.get(), EPOLLIN, [&loop](std::uint32_t) { loop.stop(); });
 
-    Places places = Places::find();
-    if (!worker.empty()) {
-        places.worker = worker;
-    }
     DriverChoice choice = choose_driver(config, places);
     log_driver(choice);
     WorkerSetting setting{loop, std::move(choice.program), std::move(choice.isolation), {}};
@@ -209,7 +234,8 @@ int run(int count, char** arguments) {
     CLI::App app{"Offers this host's GPU to virtual machines."};
     app.set_version_flag("--version", std::string("cubard ") + CUBAR_VERSION);
     app.add_option("--config", options.config, "configuration file")->capture_default_str();
-    app.add_flag("--check", options.check, "check the configuration and end");
+    auto* check_flag = app.add_flag("--check", options.check,
+                                    "check the configuration against this machine and end");
     app.add_option("--gpu", options.gpu, "auto, soft, nvidia or null");
     app.add_option("--driver", options.driver, "path of the libcuda.so.1 that workers load");
     app.add_option("--fences", options.fences,
@@ -217,7 +243,8 @@ int run(int count, char** arguments) {
     app.add_option("--worker", options.worker, "path of the worker program, if not the usual one");
     auto* local = app.add_option("--local", options.local,
                                  "serve programs of this machine at this "
-                                 "socket, without any configuration");
+                                 "socket, without any configuration")
+                      ->excludes(check_flag);
     app.add_option("--bar", options.bar, "size of the memory")->needs(local)->capture_default_str();
     app.add_option("--channels", options.channels, "number of channels")
         ->needs(local)
@@ -234,12 +261,14 @@ int run(int count, char** arguments) {
     raise_descriptor_limit();
     int result = 0;
     try {
-        const Config config = configuration(options);
-        if (!options.check) {
-            serve(config, options.worker);
+        if (options.check) {
+            return check(options);
         }
+        serve(configuration(options), find_places(options));
     } catch (const ConfigError& error) {
-        spdlog::error("{}", error.what());
+        for (const std::string& wrong : error.wrongs()) {
+            spdlog::error("{}", wrong);
+        }
         result = kBadConfiguration;
     } catch (const std::exception& error) {
         spdlog::error("{}", error.what());

@@ -57,11 +57,13 @@ TEST_CASE("each mistake is named with file and line") {
          "cubard.toml:2: 'driver' must be an absolute"},
         {"host = 1\n" + vm(""), "cubard.toml:1: 'host' must be a table"},
         {"[workers]\nfirst_uid = 0\n" + vm(""), "cubard.toml:2: 'first_uid' must be an integer"},
-        {"", "cubard.toml: no [[vm]]"},
         {"vm = 3", "cubard.toml:1: VMs are written as [[vm]]"},
         {"[[vm]]\nsocket = \"/a\"\n", "cubard.toml:1: a [[vm]] needs a 'name'"},
         {"[[vm]]\nname = \"a\"\n", "cubard.toml:1: VM a needs a 'socket'"},
         {"[[vm]]\nname = \"a b\"\nsocket = \"/a\"\n", "cubard.toml:2: 'name' may have"},
+        {"[[vm]]\nname = \"..\"\nsocket = \"/a\"\n", "cubard.toml:2: 'name' may have"},
+        {"[[vm]]\nname = \"a\"\nsocket = \"/run/cubar/admin\"\n",
+         "cubard.toml:1: VM a has the socket that cubarctl uses"},
         {"[[vm]]\nname = \"a\"\nsocket = \"a\"\n", "cubard.toml:3: 'socket' must be an absolute"},
         {"[[vm]]\nname = \"a\"\nsocket = \"/" + std::string(120, 'x') + "\"\n",
          "cubard.toml:3: 'socket' is longer"},
@@ -84,6 +86,30 @@ TEST_CASE("each mistake is named with file and line") {
     }));
     CAPTURE(text);
     CHECK_THAT(error_of(text), Catch::StartsWith(message));
+}
+
+TEST_CASE("all mistakes are told at once, by line") {
+    CHECK(error_of("[host]\ngpu = 3\ncolour = 1\n[workers]\nfirst_uid = 0\n" +
+                   vm("bar = \"3 MiB\"\npriority = 99")) ==
+          "cubard.toml:2: 'gpu' must be a string\n"
+          "cubard.toml:3: unknown key 'colour' in [host]\n"
+          "cubard.toml:5: 'first_uid' must be an integer from 1 to 4294901759\n"
+          "cubard.toml:9: 'bar' must be a power of two, at most 1 TiB\n"
+          "cubard.toml:10: 'priority' must be an integer from -20 to 19");
+}
+
+TEST_CASE("without a VM there is nothing to serve, and nothing wrong") {
+    CHECK(Config::parse("", "cubard.toml").vms.empty());
+}
+
+TEST_CASE("the compile cache has a size or is not there") {
+    const auto cache = [](const std::string& value) {
+        return Config::parse(vm("compile_cache = " + value), "cubard.toml").vms.at(0).compile_cache;
+    };
+    CHECK(cache("\"none\"") == 0);
+    CHECK(cache("\"3 GiB\"") == std::uint64_t{3} << 30);
+    CHECK_THAT(error_of(vm("compile_cache = \"5 GiB\"")),
+               Catch::StartsWith("cubard.toml:4: 'compile_cache' must be \"none\" or from"));
 }
 
 TEST_CASE("sizes") {

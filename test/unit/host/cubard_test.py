@@ -263,14 +263,6 @@ class Ends(Case):
         self.assertIn("is served by another process", self.text())
         self.cubard = first
 
-    def test_check(self):
-        path = self.run + "/bad.toml"
-        with open(path, "w") as file:
-            file.write("[[vm]]\nname = 3\n")
-        result = subprocess.run([CUBARD, "--check", "--config", path], stderr=subprocess.PIPE)
-        self.assertEqual(result.returncode, 2)
-        self.assertIn(f"{path}:2: 'name' must be a string".encode(), result.stderr)
-
 
 class Local(Case):
     def hello(self):

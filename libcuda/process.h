@@ -10,6 +10,7 @@
 #include <mutex>
 #include <span>
 
+#include "cubar/described_version.h"
 #include "cubar/layout.h"
 #include "transport/device.h"
 #include "transport/fork_mark.h"
@@ -77,8 +78,5 @@ private:
     // Published (release) by begin_session; pairs with session().
     std::atomic<Session*> session_{nullptr};
 };
-
-/// The CUDA version that the API description covers; a newer host is reported as this.
-inline constexpr int kDescribedVersion = 13000;
 
 }  // namespace cubar::guest

@@ -17,6 +17,7 @@
 #include "host/cubard/shared_memory.h"
 #include "host/cubard/worker_process.h"
 #include "transport/host_words.h"
+#include "transport/telemetry.h"
 
 namespace cubar::host {
 
@@ -24,7 +25,7 @@ namespace cubar::host {
 /// doorbells, its channels and their sessions. All in the guest's memory is hostile.
 class Guest {
 public:
-    /// A new one, with clean memory.
+    /// A new one, with clean memory. The facts must outlive it.
     Guest(const VmConfig& config, WorkerSetting& setting, Ledger& ledger, const Facts& facts);
     /// One that outlived the cubard that served it. Throws where `kept` is not whole; its sessions
     /// of that time are over (kHostRestarted).
@@ -81,13 +82,17 @@ private:
     void on_worker_end(std::uint32_t number, const std::string& how);
     void beat();
     void set_dead(std::uint32_t number, SessionError error);
+    void answer_telemetry();
+    Telemetry telemetry() const;
     void log_end(std::uint32_t number, const std::string& how) const;
     std::string session_name(std::uint32_t number) const;
 
     VmConfig config_;
     WorkerSetting& setting_;
     Ledger& ledger_;
+    const Facts& facts_;
     GuestMemory memory_;
+    transport::TelemetryWriter telemetry_{memory_.telemetry()};
     GuestBook book_;
     GranuleLedger granules_;
     std::vector<transport::Descriptor> doorbells_;

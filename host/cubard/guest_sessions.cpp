@@ -29,6 +29,7 @@ void Guest::on_doorbell() {
     for (std::uint32_t number = 0; number < channels_.size(); ++number) {
         look_at(number);
     }
+    answer_telemetry();
 }
 
 void Guest::look_at(std::uint32_t number) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "cubar/layout.h"
+#include "cubar/telemetry.h"
 
 namespace cubar::host {
 
@@ -22,7 +23,9 @@ struct MemoryPlan {
     static constexpr std::uint64_t kFactsOffset = kPageBytes;
     /// Channels begin on a granule, so that huge pages can back them and the arena.
     static constexpr std::uint64_t kChannelsOffset = kGranuleBytes;
-    static_assert(kFactsOffset + sizeof(Facts) <= kChannelsOffset);
+    static constexpr std::uint64_t kTelemetryOffset =
+        (kFactsOffset + sizeof(Facts) + kPageBytes - 1) & ~std::uint64_t{kPageBytes - 1};
+    static_assert(kTelemetryOffset + sizeof(TelemetryPages) <= kChannelsOffset);
 
     constexpr std::uint64_t channel_offset(std::uint32_t channel) const {
         return kChannelsOffset + channel * std::uint64_t{sizeof(Channel)};

@@ -109,6 +109,8 @@ void GuestMemory::begin_serving(const Facts& facts, std::uint32_t cubard_peer,
     head.granule_bytes = kGranuleBytes;
     head.arena_offset = plan_.arena_offset();
     head.arena_bytes = plan_.arena_bytes();
+    head.telemetry_offset = MemoryPlan::kTelemetryOffset;
+    head.telemetry_bytes = sizeof(TelemetryPages);
     std::memcpy(mapping_.data() + MemoryPlan::kFactsOffset, &facts, sizeof facts);
     epoch_ = new_epoch();
     head.epoch.store(epoch_, std::memory_order_relaxed);

@@ -58,6 +58,10 @@ public:
     transport::SessionWords words(std::uint32_t channel) const {
         return {header(), at(channel), channel};
     }
+    /// The telemetry, in this memory.
+    TelemetryPages& telemetry() const {
+        return *reinterpret_cast<TelemetryPages*>(mapping_.data() + MemoryPlan::kTelemetryOffset);
+    }
     /// Wakes every thread of the claimer that sleeps on a word of this channel (local device; where
     /// the guest is a VM nobody sleeps there).
     void wake_sleepers(std::uint32_t channel) const;

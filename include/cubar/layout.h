@@ -53,7 +53,9 @@ struct Header {
     std::uint32_t granule_bytes;       ///< kGranuleBytes
     std::uint64_t arena_offset;
     std::uint64_t arena_bytes;
-    std::uint8_t reserved[kLineBytes * 2 - 88];
+    std::uint64_t telemetry_offset;  ///< of TelemetryPages (cubar/telemetry.h); 0: there are none
+    std::uint64_t telemetry_bytes;
+    std::uint8_t reserved[kLineBytes * 2 - 104];
 
     /// Changes whenever a cubard begins to serve this memory: sessions of an earlier epoch are
     /// over.

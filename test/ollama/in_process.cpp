@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// ollama 0.5 and 0.6: the server's own process looks for libcuda.so*, first in lib/ollama, then in
+// LD_LIBRARY_PATH, then where systems keep it; takes the first that has every function and
+// initialises; reads the devices' memory; and closes it, to open it again at each refresh.
+//   replica-in-process LIB_OLLAMA [SYSTEM_DIRECTORY…]
+#include <glob.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <sstream>
+#include <vector>
+
+#include "replica.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace ollama_replica;
+
+constexpr int kRefreshes = 3;
+
+struct Driver {
+    explicit Driver(const std::string& path) : library(path) {}
+
+    bool usable() {
+        return library.is_open() && library.find(init, "cuInit") &&
+               library.find(driver_version, "cuDriverGetVersion") &&
+               library.find(device_count, "cuDeviceGetCount") &&
+               library.find(device_get, "cuDeviceGet") &&
+               library.find(attribute, "cuDeviceGetAttribute") &&
+               library.find(uuid, "cuDeviceGetUuid") && library.find(name, "cuDeviceGetName") &&
+               library.find(create, "cuCtxCreate_v3") && library.find(memory, "cuMemGetInfo_v2") &&
+               library.find(destroy, "cuCtxDestroy") && succeeded(init(0), "cuInit") &&
+               succeeded(driver_version(&version), "cuDriverGetVersion") &&
+               succeeded(device_count(&count), "cuDeviceGetCount");
+    }
+
+    bool show(int ordinal) const {
+        CUdevice device = 0;
+        int major = 0;
+        int minor = 0;
+        CUuuid id{};
+        char called[256] = "";
+        CUcontext context = nullptr;
+        size_t free = 0;
+        size_t total = 0;
+        if (!succeeded(device_get(&device, ordinal), "cuDeviceGet") ||
+            !succeeded(attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device),
+                       "major") ||
+            !succeeded(attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device),
+                       "minor") ||
+            !succeeded(uuid(&id, device), "cuDeviceGetUuid") ||
+            !succeeded(name(called, sizeof called, device), "cuDeviceGetName") ||
+            !succeeded(create(&context, nullptr, 0, 0, device), "cuCtxCreate_v3")) {
+            return false;
+        }
+        const bool known = succeeded(memory(&free, &total), "cuMemGetInfo_v2");
+        if (!succeeded(destroy(context), "cuCtxDestroy") || !known) return false;
+        print_device(major, minor, id, free, total, called);
+        return true;
+    }
+
+    Library library;
+    int version = 0;
+    int count = 0;
+    CUresult (*init)(unsigned) = nullptr;
+    CUresult (*driver_version)(int*) = nullptr;
+    CUresult (*device_count)(int*) = nullptr;
+    CUresult (*device_get)(CUdevice*, int) = nullptr;
+    CUresult (*attribute)(int*, CUdevice_attribute, CUdevice) = nullptr;
+    CUresult (*uuid)(CUuuid*, CUdevice) = nullptr;
+    CUresult (*name)(char*, int, CUdevice) = nullptr;
+    CUresult (*create)(CUcontext*, CUexecAffinityParam*, int, unsigned, CUdevice) = nullptr;
+    CUresult (*memory)(size_t*, size_t*) = nullptr;
+    CUresult (*destroy)(CUcontext) = nullptr;
+};
+
+std::vector<fs::path> directories(int count, char** arguments) {
+    std::vector<fs::path> found{arguments[1]};
+    if (const char* inherited = std::getenv("LD_LIBRARY_PATH")) {
+        std::istringstream path(inherited);
+        for (std::string part; std::getline(path, part, ':');) found.emplace_back(part);
+    }
+    found.insert(found.end(), arguments + 2, arguments + count);
+    return found;
+}
+
+/// Each file once, links followed.
+std::vector<fs::path> candidates(const std::vector<fs::path>& places) {
+    std::vector<fs::path> files;
+    for (const fs::path& place : places) {
+        glob_t matches{};
+        if (::glob((place / "libcuda.so*").c_str(), 0, nullptr, &matches) == 0) {
+            for (size_t i = 0; i < matches.gl_pathc; ++i) {
+                std::error_code error;
+                const fs::path file = fs::canonical(matches.gl_pathv[i], error);
+                if (!error && std::find(files.begin(), files.end(), file) == files.end()) {
+                    files.push_back(file);
+                }
+            }
+        }
+        ::globfree(&matches);
+    }
+    return files;
+}
+
+bool show_all(const fs::path& file) {
+    Driver driver(file);
+    if (!driver.usable() || driver.count == 0) return false;
+    std::printf("library %s\n", file.c_str());
+    for (int ordinal = 0; ordinal < driver.count; ++ordinal) {
+        if (!driver.show(ordinal)) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    const auto begin = Clock::now();
+    if (count < 2) return 2;
+    for (const fs::path& file : candidates(directories(count, arguments))) {
+        if (!show_all(file)) continue;
+        std::printf("seconds %.3f\n", seconds_since(begin));
+        for (int refresh = 0; refresh < kRefreshes; ++refresh) {
+            if (!show_all(file)) return 1;
+        }
+        return 0;
+    }
+    std::puts("no library");
+    return 0;
+}

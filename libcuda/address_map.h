@@ -18,6 +18,7 @@ enum class MemoryKind : std::uint8_t {
     kDevice,      ///< the GPU's memory; the guest's own address space is reserved there
     kMapped,      ///< the GPU's memory that cuMemMap has put into a reservation
     kPooled,      ///< the GPU's memory of cuMemAllocAsync, freed in the order of a stream
+    kGraph,       ///< the GPU's memory of a graph's node (libcuda/graph_memory.h)
     kManaged,     ///< arena memory that both sides work on at one address, freed as device memory
     kPinned,      ///< arena memory at the same address in guest and worker: the GPU reads it itself
     kStaged,      ///< page-locked as far as the application knows, copied through staging
@@ -45,7 +46,7 @@ struct MemoryRange {
     /// Only the GPU reaches it.
     bool on_gpu_alone() const {
         return kind == MemoryKind::kDevice || kind == MemoryKind::kMapped ||
-               kind == MemoryKind::kPooled;
+               kind == MemoryKind::kPooled || kind == MemoryKind::kGraph;
     }
     bool on_device() const { return on_gpu_alone() || kind == MemoryKind::kManaged; }
 };

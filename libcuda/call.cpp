@@ -32,7 +32,7 @@ CUresult live(Table Session::*table, Pointer* value, Handle<K>& out, CUresult er
 
 CUresult call_raw(const Caller& caller, Opcode opcode, ContextHandle context, StreamHandle stream,
                   std::span<const std::byte> request, std::span<const std::byte> payload,
-                  std::span<std::byte> reply) {
+                  std::span<std::byte> reply, Position* position) {
     if (const CUresult lost = caller.session->lost(); lost != CUDA_SUCCESS) return lost;
     const transport::Answer answer = caller.channel().call(
         {static_cast<std::uint32_t>(opcode), caller.thread->number, context.bits(), stream.bits()},
@@ -47,6 +47,7 @@ CUresult call_raw(const Caller& caller, Opcode opcode, ContextHandle context, St
         if (error == CUDA_ERROR_DEVICE_UNAVAILABLE) caller.session->lose(error);
         return caller.session->lost() != CUDA_SUCCESS ? caller.session->lost() : error;
     }
+    if (position != nullptr) *position = answer.position;
     const auto result = static_cast<CUresult>(answer.result);
     // Any call may be the first that hears of it. What its text needs, a faulted context answers.
     if (result == CUDA_ERROR_ASSERT) fetch_output(caller);

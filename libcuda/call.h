@@ -92,9 +92,10 @@ CUresult device_of(CUdevice device, std::int32_t& out);
 // --- crossing ---------------------------------------------------------------------------------
 
 /// Waits for the answer of a call whose bytes are at hand. `context` goes into the record.
+/// `position`, if wanted, is the end of the record, if there was an answer.
 CUresult call_raw(const Caller& caller, Opcode opcode, ContextHandle context, StreamHandle stream,
                   std::span<const std::byte> request, std::span<const std::byte> payload,
-                  std::span<std::byte> reply);
+                  std::span<std::byte> reply, Position* position = nullptr);
 
 template <typename Struct>
 std::span<const std::byte> bytes_of(const Struct& value) {
@@ -154,6 +155,20 @@ CUresult post(StreamHandle handle, const typename W::Request& request,
     Stream* stream = handle ? caller.session->streams.find(handle) : &caller.context->legacy;
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     return post<W>(caller, *stream, request, payload);
+}
+
+/// The same for work that goes to a stream and whose answer is waited for. `position`, if wanted,
+/// is the end of its record.
+template <typename W>
+CUresult call_in(const Caller& caller, Stream& stream, const typename W::Request& request,
+                 typename W::Reply& reply, Position* position = nullptr) {
+    Position end = 0;
+    const CUresult result =
+        call_raw(caller, W::kOpcode, stream.context, stream.handle, bytes_of(request), {},
+                 std::as_writable_bytes(std::span(&reply, 1)), &end);
+    raise(stream.last, end);
+    if (position != nullptr) *position = end;
+    return result;
 }
 
 /// Waits until the stream's work up to `position` is complete: by its fence if that comes soon,

@@ -228,6 +228,7 @@ CUBAR_API cuGraphExecDestroy(CUgraphExec value) {
     const CUresult result =
         call_in<wire::cuGraphExecDestroy>(caller, caller.thread->current(), {}, request, reply);
     retire(caller, std::move(resources));
+    caller.session->graph_memory.forget_ended(caller);
     return result;
 }
 
@@ -240,5 +241,6 @@ CUBAR_API cuGraphDestroy(CUgraph value) {
     // First there: one that belongs to a node or to a capture is not the application's to destroy.
     CUBAR_TRY(destroy_graph_on_host(caller, handle));
     retire(caller, forget(caller.session->graphs, handle));
+    caller.session->graph_memory.forget_ended(caller);
     return CUDA_SUCCESS;
 }

@@ -104,6 +104,7 @@ void GraphResources::include(const std::shared_ptr<GraphResources>& part) {
         stands_in.store(true, std::memory_order_relaxed);
     }
     if (part->calls.load(std::memory_order_relaxed)) calls.store(true, std::memory_order_relaxed);
+    if (part->memory.load(std::memory_order_relaxed)) memory.store(true, std::memory_order_relaxed);
     const std::lock_guard lock(mutex_);
     if (std::find(parts_.begin(), parts_.end(), part) == parts_.end()) parts_.push_back(part);
 }
@@ -240,6 +241,17 @@ bool launches_over(const Caller& caller, GraphResources& resources) {
     });
 }
 
+/// Waits for the answer where the driver may refuse the launch.
+CUresult send_launch(const Caller& caller, const GraphResources& resources, Stream& stream,
+                     const wire::cuGraphLaunch::Request& request, Position& position) {
+    if (!resources.memory.load(std::memory_order_relaxed)) {
+        return post<wire::cuGraphLaunch>(caller, stream, request, {}, &position);
+    }
+    wire::graph_launch::Reply reply{};
+    return call_in<wire::graph_launch>(caller, stream, {request.hGraph, stream.handle}, reply,
+                                       &position);
+}
+
 }  // namespace
 
 CUresult launch_with_resources(const Caller& caller,
@@ -259,7 +271,7 @@ CUresult launch_with_resources(const Caller& caller,
         });
     }
     Position position = 0;
-    CUBAR_TRY(post<wire::cuGraphLaunch>(caller, stream, request, {}, &position));
+    CUBAR_TRY(send_launch(caller, *resources, stream, request, position));
     for (GraphResources* each : all) note_launch(*each, stream, position);
     if (!written) return CUDA_SUCCESS;
     CUBAR_TRY(wait_for(caller, stream, position));

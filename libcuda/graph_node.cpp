@@ -13,6 +13,9 @@ void keep(GraphResources& resources, const NodeParameters& parameters) {
     if (parameters.child != nullptr) resources.include(parameters.child);
     if (parameters.event != nullptr) recorded_by_graph(*parameters.event);
     if (parameters.prints) resources.prints.store(true, std::memory_order_relaxed);
+    if (parameters.type == CU_GRAPH_NODE_TYPE_MEM_FREE) {
+        resources.memory.store(true, std::memory_order_relaxed);
+    }
 }
 void keep(GraphResources& resources, GraphNodeHandle node, const NodeParameters& parameters) {
     keep(resources, parameters);
@@ -21,38 +24,22 @@ void keep(GraphResources& resources, GraphNodeHandle node, const NodeParameters&
     }
 }
 
-/// Where a new node goes.
-struct Place {
-    CUgraphNode* out;
-    CUgraph graph;
-    const CUgraphNode* dependencies;
-    const CUgraphEdgeData* edges;
-    std::size_t count;
-};
-
 /// `take(caller, resources, parameters)` reads what the application says of it.
 template <typename Take>
 CUresult add(const Place& place, Take&& take) {
     Caller caller;
     CUBAR_TRY(enter(caller));
     if (place.out == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    wire::cuGraphAddNode_v2::Request request{};
+    GraphHandle handle;
     Graph* graph = nullptr;
-    CUBAR_TRY(find_graph(caller, place.graph, request.graph, graph));
+    CUBAR_TRY(find_graph(caller, place.graph, handle, graph));
     Dependencies dependencies;
     CUBAR_TRY(dependencies.take(place.dependencies, place.edges, place.count));
     const auto resources = graph->resources;
     NodeParameters parameters;
     CUBAR_TRY(take(caller, *resources, parameters));
-    request.type = parameters.type;
-    request.count = dependencies.count();
-    request.with_edges = dependencies.with_edges();
-    const auto front = dependencies.payload();
-    parameters.bytes.insert(parameters.bytes.begin(), front.begin(), front.end());
-    request.payload_bytes = static_cast<std::uint32_t>(parameters.bytes.size());
     wire::cuGraphAddNode_v2::Reply reply{};
-    CUBAR_TRY(call_in<wire::cuGraphAddNode_v2>(caller, caller.context->handle, {}, request, reply,
-                                               parameters.bytes));
+    CUBAR_TRY(send_node(caller, handle, dependencies, parameters, reply));
     keep(*resources, reply.node, parameters);
     *place.out = pointer_to<CUgraphNode>(reply.node);
     return CUDA_SUCCESS;
@@ -152,6 +139,11 @@ auto batch(const CUDA_BATCH_MEM_OP_NODE_PARAMS* given) {
         return given != nullptr ? take_batch(*given, out) : CUDA_ERROR_INVALID_VALUE;
     };
 }
+auto free(CUdeviceptr address) {
+    return [address](const Caller& caller, GraphResources&, NodeParameters& out) {
+        return take_free(caller, address, out);
+    };
+}
 auto any(const CUgraphNodeParams* given) {
     return [given](const Caller& caller, GraphResources& resources, NodeParameters& out) {
         return given != nullptr ? take_any(caller, resources, *given, out)
@@ -164,13 +156,37 @@ CUresult add_any(const Place& place, CUgraphNodeParams* given) {
         return add_conditional(place.out, place.graph, place.dependencies, place.edges, place.count,
                                *given);
     }
-    return add(place, any(given));
+    if (given == nullptr || !reserved_words_clear(*given)) return add(place, any(given));
+    if (given->type == CU_GRAPH_NODE_TYPE_MEM_FREE) return add(place, free(given->free.dptr));
+    if (given->type != CU_GRAPH_NODE_TYPE_MEM_ALLOC) return add(place, any(given));
+    const CUDA_MEM_ALLOC_NODE_PARAMS_v2& alloc = given->alloc;
+    CUDA_MEM_ALLOC_NODE_PARAMS wanted{alloc.poolProps, alloc.accessDescs, alloc.accessDescCount,
+                                      alloc.bytesize, 0};
+    CUBAR_TRY(add_allocation(place, &wanted));
+    given->alloc.dptr = wanted.dptr;
+    return CUDA_SUCCESS;
 }
 
 constexpr auto kRecord = CU_GRAPH_NODE_TYPE_EVENT_RECORD;
 constexpr auto kWait = CU_GRAPH_NODE_TYPE_WAIT_EVENT;
 
 }  // namespace
+
+CUresult send_node(const Caller& caller, GraphHandle graph, const Dependencies& dependencies,
+                   const NodeParameters& parameters, wire::cuGraphAddNode_v2::Reply& reply) {
+    wire::cuGraphAddNode_v2::Request request{};
+    request.graph = graph;
+    request.type = parameters.type;
+    request.count = dependencies.count();
+    request.with_edges = dependencies.with_edges();
+    const auto front = dependencies.payload();
+    std::vector<std::byte> payload(front.begin(), front.end());
+    payload.insert(payload.end(), parameters.bytes.begin(), parameters.bytes.end());
+    request.payload_bytes = static_cast<std::uint32_t>(payload.size());
+    return call_in<wire::cuGraphAddNode_v2>(caller, caller.context->handle, {}, request, reply,
+                                            payload);
+}
+
 }  // namespace cubar::guest
 
 using namespace cubar::guest;
@@ -217,6 +233,10 @@ CUBAR_API cuGraphAddEventWaitNode(CUgraphNode* out, CUgraph graph, const CUgraph
 CUBAR_API cuGraphAddBatchMemOpNode(CUgraphNode* out, CUgraph graph, const CUgraphNode* dependencies,
                                    std::size_t count, const CUDA_BATCH_MEM_OP_NODE_PARAMS* given) {
     return add({out, graph, dependencies, nullptr, count}, batch(given));
+}
+CUBAR_API cuGraphAddMemFreeNode(CUgraphNode* out, CUgraph graph, const CUgraphNode* dependencies,
+                                std::size_t count, CUdeviceptr address) {
+    return add({out, graph, dependencies, nullptr, count}, free(address));
 }
 CUBAR_API cuGraphAddNode(CUgraphNode* out, CUgraph graph, const CUgraphNode* dependencies,
                          std::size_t count, CUgraphNodeParams* given) {

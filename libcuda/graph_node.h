@@ -48,6 +48,24 @@ bool reserved_words_clear(const CUgraphNodeParams& any);
 CUresult take_any(const Caller& caller, GraphResources& resources, const CUgraphNodeParams& any,
                   NodeParameters& out);
 
+CUresult take_free(const Caller& caller, CUdeviceptr address, NodeParameters& out);
+
+/// Where a new node goes.
+struct Place {
+    CUgraphNode* out;
+    CUgraph graph;
+    const CUgraphNode* dependencies;
+    const CUgraphEdgeData* edges;
+    std::size_t count;
+};
+
+/// Has the host make a node.
+CUresult send_node(const Caller& caller, GraphHandle graph, const Dependencies& dependencies,
+                   const NodeParameters& parameters, wire::cuGraphAddNode_v2::Reply& reply);
+
+/// Makes a node that allocates, and says where the memory lies.
+CUresult add_allocation(const Place& place, CUDA_MEM_ALLOC_NODE_PARAMS* wanted);
+
 /// The structures of older functions in the newest form.
 CUDA_KERNEL_NODE_PARAMS newest(const CUDA_KERNEL_NODE_PARAMS_v1& kernel);
 

@@ -188,6 +188,7 @@ CUresult take_any(const Caller& caller, GraphResources& resources, const CUgraph
                 {any.memOp.ctx, any.memOp.count, any.memOp.paramArray, any.memOp.flags}, out);
         case CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL:
         case CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT:
+        // Nodes that allocate or free are made otherwise, and never change.
         case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
         case CU_GRAPH_NODE_TYPE_MEM_FREE:
         case CU_GRAPH_NODE_TYPE_CONDITIONAL:

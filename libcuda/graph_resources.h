@@ -39,10 +39,14 @@ public:
     /// Some of its nodes call functions of this process.
     std::atomic<bool> calls{false};
 
+    /// Some of its nodes allocate or free memory: what the driver says to a launch is waited for.
+    std::atomic<bool> memory{false};
+
     /// Launches must do more than send a record.
     bool needs_care() const {
         return prints.load(std::memory_order_relaxed) ||
-               stands_in.load(std::memory_order_relaxed) || calls.load(std::memory_order_relaxed);
+               stands_in.load(std::memory_order_relaxed) || calls.load(std::memory_order_relaxed) ||
+               memory.load(std::memory_order_relaxed);
     }
 
     /// Copies that have stand-ins, as the application described them; null: this one has none.

@@ -128,6 +128,12 @@ CUBAR_API cuMemFree_v2(CUdeviceptr address) {
         return CUDA_ERROR_INVALID_VALUE;
     }
     if (range->kind == MemoryKind::kManaged) return free_shared(caller, *range);
+    if (range->kind == MemoryKind::kGraph) {
+        // The address stays its graph's, if that is still there.
+        CUBAR_TRY(free_on_host(caller, caller.context->handle, address));
+        caller.session->graph_memory.forget_ended(caller);
+        return CUDA_SUCCESS;
+    }
     // Forgotten first: once the host has freed it, another thread may be given the same address.
     if (!caller.session->addresses.remove(address)) return CUDA_ERROR_INVALID_VALUE;
     // Memory of a pool belongs to no context.

@@ -29,6 +29,7 @@ void observe_frees(const Caller& caller, ContextHandle context, StreamHandle str
     const CUresult result = call_in<wire::pool_observe>(caller, context, stream, request, reply);
     // What failed, the wait itself has reported or the next one will.
     if (result != CUDA_SUCCESS || reply.again != 0) freed.store(true);
+    caller.session->graph_memory.forget_ended(caller);
 }
 
 }  // namespace cubar::guest
@@ -53,8 +54,6 @@ struct Place {
 CUresult find_place(CUstream value, Place& out) {
     CUBAR_TRY(enter(out.caller));
     CUBAR_TRY(find_stream(out.caller, value, out.stream));
-    // A capture would make nodes of a graph that owns the memory: they are not remoted.
-    if (is_capturing(*out.stream)) return forbid_wait(out.caller, *out.stream);
     Captures& captures = out.caller.session->captures;
     return captures.any() ? captures.check_work(*out.caller.session, *out.stream) : CUDA_SUCCESS;
 }
@@ -95,6 +94,15 @@ CUresult allocate(CUdeviceptr* out, std::size_t bytes, CUstream stream, Allocate
     CUBAR_TRY(find_place(stream, place));
     if (out == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
     Allocated made;
+    if (is_capturing(*place.stream)) {
+        const auto captured = [&](GraphMemory::Made& out_made) {
+            const CUresult result = ask(place, made);
+            out_made = {made.address,
+                        place.caller.process->ordinal_of(static_cast<std::uint32_t>(made.device))};
+            return result;
+        };
+        return allocate_in_capture(place.caller, *place.stream, bytes, captured, *out);
+    }
     CUBAR_TRY(allocate_apart(
         place, bytes, [&](Allocated& allocated) { return ask(place, allocated); }, made));
     MemoryRange range;
@@ -185,7 +193,16 @@ CUBAR_API cuMemFreeAsync(CUdeviceptr address, CUstream stream) {
     CUBAR_TRY(find_place(stream, place));
     AddressMap& addresses = place.caller.session->addresses;
     const auto range = addresses.find(address);
-    if (!range || range->begin != address || range->kind != MemoryKind::kPooled) {
+    if (!range || range->begin != address) return CUDA_ERROR_INVALID_VALUE;
+    if (range->kind == MemoryKind::kGraph) {
+        CUBAR_TRY(free_graph_memory(place.caller, *place.stream, address));
+        if (!is_capturing(*place.stream)) {
+            place.caller.session->freed_in_stream.store(true, std::memory_order_relaxed);
+        }
+        return CUDA_SUCCESS;
+    }
+    // A capture frees what a graph has allocated, and nothing else.
+    if (range->kind != MemoryKind::kPooled || is_capturing(*place.stream)) {
         return CUDA_ERROR_INVALID_VALUE;
     }
     // Forgotten first: once the host has freed it, another thread may be given the same address.

@@ -12,6 +12,7 @@
 #include "libcuda/address_map.h"
 #include "libcuda/callback.h"
 #include "libcuda/capture.h"
+#include "libcuda/graph_memory.h"
 #include "libcuda/image_objects.h"
 #include "libcuda/kernel_facts.h"
 #include "libcuda/objects.h"
@@ -56,6 +57,7 @@ public:
 
     AddressMap addresses;
     AddressReservations reservations;
+    GraphMemory graph_memory;
     ReservedRanges reserved;
     /// Memory was freed in the order of a stream, and the host has not been waited for since.
     std::atomic<bool> freed_in_stream{false};

@@ -83,6 +83,7 @@ CUresult handle_cuStreamEndCapture(Session& session, const transport::Record&,
     }
     if (result != CUDA_SUCCESS) {
         if (capture != 0) session.graphs.capture_failed(capture);
+        session.graph_memory().settle();
         return result;
     }
     reply.graph = session.graphs.captured(graph, capture);

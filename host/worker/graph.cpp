@@ -34,8 +34,30 @@ GraphNodeHandle Graphs::handle_of(CUgraphNode node, GraphHandle graph) {
     return made;
 }
 
-GraphExecHandle Graphs::adopt(CUgraphExec exec) {
-    return execs.adopt([&](GraphExecObject& object) { object = {exec}; });
+GraphExecHandle Graphs::adopt(CUgraphExec exec, GraphHandle graph) {
+    return execs.adopt([&](GraphExecObject& object) { object = {exec, graph}; });
+}
+
+void Graphs::moved(GraphHandle graph, GraphHandle into) {
+    const std::lock_guard lock(mutex_);
+    if (GraphObject* object = graphs.find(graph)) object->parent = into;
+}
+
+GraphHandle Graphs::whole(GraphHandle graph) const {
+    const std::lock_guard lock(mutex_);
+    const GraphObject* object = graphs.find(graph);
+    while (object != nullptr && object->parent) {
+        graph = object->parent;
+        object = graphs.find(graph);
+    }
+    return graph;
+}
+
+std::set<std::uint64_t> Graphs::instantiated() const {
+    std::set<std::uint64_t> from;
+    execs.for_each(
+        [&](GraphExecHandle, const GraphExecObject& object) { from.insert(object.graph.bits()); });
+    return from;
 }
 
 GraphHandle Graphs::captured(CUgraph graph, std::uint64_t capture) {
@@ -188,7 +210,9 @@ CUresult handle_cuGraphDestroy(Session& session, const transport::Record&,
     }
     const CUgraph graph = object->graph;
     session.graphs.forget(request.hGraph);
-    return ask(session.driver().cuGraphDestroy, graph);
+    const CUresult result = ask(session.driver().cuGraphDestroy, graph);
+    session.graph_memory().settle();
+    return result;
 }
 
 CUresult handle_cuGraphInstantiateWithParams(
@@ -208,7 +232,7 @@ CUresult handle_cuGraphInstantiateWithParams(
     reply.result = static_cast<std::uint32_t>(parameters.result_out);
     reply.error_node = session.graphs.handle_of(parameters.hErrNode_out, request.graph);
     if (result != CUDA_SUCCESS) return result;
-    reply.exec = session.graphs.adopt(exec);
+    reply.exec = session.graphs.adopt(exec, session.graphs.whole(request.graph));
     if (reply.exec) return CUDA_SUCCESS;
     ask(session.driver().cuGraphExecDestroy, exec);
     return CUDA_ERROR_OUT_OF_MEMORY;
@@ -236,7 +260,9 @@ CUresult handle_cuGraphExecDestroy(Session& session, const transport::Record&,
     CUgraphExec exec = nullptr;
     CUBAR_TRY(session.resolve(request.hGraphExec, exec));
     if (!session.graphs.execs.forget(request.hGraphExec)) return CUDA_ERROR_INVALID_VALUE;
-    return ask(session.driver().cuGraphExecDestroy, exec);
+    const CUresult result = ask(session.driver().cuGraphExecDestroy, exec);
+    session.graph_memory().settle();
+    return result;
 }
 
 }  // namespace cubar::host

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -30,6 +31,7 @@ struct GraphNodeObject {
 
 struct GraphExecObject {
     CUgraphExec exec = nullptr;
+    GraphHandle graph;  ///< that it was instantiated from; it may be gone
 };
 
 struct UserObjectObject {
@@ -55,7 +57,14 @@ public:
     // A null handle: the table is full.
     GraphHandle handle_of(CUgraph graph, const GraphObject& facts);
     GraphNodeHandle handle_of(CUgraphNode node, GraphHandle graph);
-    GraphExecHandle adopt(CUgraphExec exec);
+    GraphExecHandle adopt(CUgraphExec exec, GraphHandle graph);
+
+    /// The graph has become the one of a node of another.
+    void moved(GraphHandle graph, GraphHandle into);
+    /// The graph that it is a part of, through all parts; itself where it is none.
+    GraphHandle whole(GraphHandle graph) const;
+    /// What the executable graphs were instantiated from: the bits of graphs' handles.
+    std::set<std::uint64_t> instantiated() const;
 
     /// The graph that the capture has filled; what else it was known by is over.
     GraphHandle captured(CUgraph graph, std::uint64_t capture);
@@ -91,7 +100,7 @@ private:
     void forget_locked(GraphHandle graph);
     void forget_parts(const std::vector<GraphHandle>& ended);
 
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::unordered_map<const void*, AnyHandle> known_;
     std::unordered_map<std::uint64_t, UserObjectHandle> user_objects_by_call_;
     std::unordered_map<CUgraphConditionalHandle, GraphHandle> conditions_;

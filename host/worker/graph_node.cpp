@@ -7,6 +7,7 @@
 
 #include "cubar/host/dispatch.h"
 #include "host/worker/arena_view.h"
+#include "host/worker/graph_memory.h"
 #include "host/worker/session.h"
 #include "host/worker/try.h"
 #include "transport/ring_consumer.h"
@@ -19,6 +20,8 @@ class NodeParameters {
 public:
     CUresult read(Session& session, std::uint32_t type, std::span<const std::byte> bytes);
     CUgraphNodeParams* data() { return &all_; }
+    /// The graph that becomes the node's, if one does.
+    GraphHandle moved() const { return moved_; }
 
 private:
     template <typename Part>
@@ -36,6 +39,7 @@ private:
 
     std::span<const std::byte> bytes_;
     CUgraphNodeParams all_{};
+    GraphHandle moved_;
     std::size_t block_bytes_ = 0;
     void* extra_[5] = {};
     std::vector<CUstreamBatchMemOpParams> operations_;
@@ -120,6 +124,7 @@ CUresult NodeParameters::read_child(Session& session) {
     if (!take(child)) return CUDA_ERROR_INVALID_VALUE;
     all_.graph.ownership = child.moves != 0 ? CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE
                                             : CU_GRAPH_CHILD_GRAPH_OWNERSHIP_CLONE;
+    if (child.moves != 0) moved_ = child.graph;
     return session.resolve(child.graph, all_.graph.graph);
 }
 
@@ -175,6 +180,13 @@ CUresult NodeParameters::read(Session& session, std::uint32_t type,
             }
             return CUDA_SUCCESS;
         }
+        case CU_GRAPH_NODE_TYPE_MEM_FREE: {
+            node::MemFree free;
+            if (!take(free)) return CUDA_ERROR_INVALID_VALUE;
+            all_.free.dptr = free.address;
+            return CUDA_SUCCESS;
+        }
+        // Also what allocates: add_allocation() makes such nodes, and no driver changes them.
         default:
             return CUDA_ERROR_NOT_SUPPORTED;
     }
@@ -197,6 +209,7 @@ private:
     }
     CUresult read_kernel(Session& session, CUgraphNode node);
     CUresult read_batch(Session& session, CUgraphNode node);
+    CUresult read_allocation(Session& session, CUgraphNode node);
 
     std::vector<std::byte> bytes_;
 };
@@ -266,6 +279,17 @@ CUresult ShownParameters::read_batch(Session& session, CUgraphNode node) {
     return CUDA_SUCCESS;
 }
 
+CUresult ShownParameters::read_allocation(Session& session, CUgraphNode node) {
+    CUDA_MEM_ALLOC_NODE_PARAMS made{};
+    CUBAR_TRY(ask(session.driver().cuGraphMemAllocNodeGetParams, node, &made));
+    add(node::MemAlloc{made.dptr, made.bytesize, made.poolProps.maxSize, made.poolProps.location.id,
+                       static_cast<std::uint32_t>(made.accessDescCount)});
+    for (const CUmemAccessDesc& each : std::span(made.accessDescs, made.accessDescCount)) {
+        add(node::MemAccess{each.location.id, static_cast<std::uint32_t>(each.flags)});
+    }
+    return CUDA_SUCCESS;
+}
+
 CUresult ShownParameters::read(Session& session, CUgraphNode node, GraphHandle graph,
                                CUgraphNodeType type) {
     const Driver& driver = session.driver();
@@ -316,6 +340,14 @@ CUresult ShownParameters::read(Session& session, CUgraphNode node, GraphHandle g
         }
         case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
             return read_batch(session, node);
+        case CU_GRAPH_NODE_TYPE_MEM_ALLOC:
+            return read_allocation(session, node);
+        case CU_GRAPH_NODE_TYPE_MEM_FREE: {
+            CUdeviceptr address = 0;
+            CUBAR_TRY(ask(driver.cuGraphMemFreeNodeGetParams, node, &address));
+            add(node::MemFree{address});
+            return CUDA_SUCCESS;
+        }
         default:
             return CUDA_SUCCESS;
     }
@@ -331,12 +363,20 @@ CUresult handle_cuGraphAddNode_v2(Session& session, const transport::Record&,
     CUBAR_TRY(session.resolve(request.graph, graph));
     Dependencies dependencies;
     CUBAR_TRY(dependencies.read(session, payload, request.count, request.with_edges != 0));
+    const auto given = payload.subspan(dependencies.bytes());
+    if (request.type == CU_GRAPH_NODE_TYPE_MEM_ALLOC) {
+        return add_allocation(session, request, graph, dependencies, given, reply);
+    }
     NodeParameters parameters;
-    CUBAR_TRY(parameters.read(session, request.type, payload.subspan(dependencies.bytes())));
+    CUBAR_TRY(parameters.read(session, request.type, given));
     CUgraphNode node = nullptr;
     CUBAR_TRY(ask(session.driver().cuGraphAddNode_v2, &node, graph,
                   static_cast<const CUgraphNode*>(dependencies.nodes()), dependencies.edges(),
                   dependencies.count(), parameters.data()));
+    if (const GraphHandle graph_moved = parameters.moved()) {
+        session.graphs.moved(graph_moved, request.graph);
+        session.graph_memory().moved(graph_moved, request.graph);
+    }
     reply.node = session.graphs.handle_of(node, request.graph);
     if (reply.node) return CUDA_SUCCESS;
     ask(session.driver().cuGraphDestroyNode, node);

@@ -92,6 +92,7 @@ CUresult handle_cuMemFree_v2(Session& session, const transport::Record&,
         charge.put_back();
     } else if (!charge) {
         session.pools().freed(request.address);
+        session.graph_memory().settle();
     }
     return result;
 }
@@ -102,6 +103,7 @@ CUresult handle_cuMemGetInfo_v2(Session& session, const transport::Record& recor
     CUdevice device = 0;
     CUBAR_TRY(session.device_of(ContextHandle(record.header().context), device));
     session.pools().account();
+    session.graph_memory().settle();
     std::size_t free = 0;
     std::size_t total = 0;
     CUBAR_TRY(ask(session.driver().cuMemGetInfo_v2, &free, &total));

@@ -29,8 +29,7 @@ AnyHandle key_of(StreamHandle stream, ContextHandle context) {
     return context;
 }
 
-/// A capture would make a node of a graph, which owns its memory: no charge covers that. A guest
-/// that keeps the rules does not ask.
+/// A capture makes a node of a graph, which owns the memory; of the pool only the device counts.
 bool is_captured(const Session& session, CUstream stream) {
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
     return session.captures.any() &&
@@ -42,11 +41,18 @@ CUresult allocate(Session& session, StreamHandle handle, MemoryPoolHandle pool, 
                   std::uint64_t& address, std::int32_t& device) {
     CUstream stream = nullptr;
     CUBAR_TRY(session.resolve(handle, stream));
-    if (is_captured(session, stream)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     PoolObject object;
     CUBAR_TRY(session.pools().resolve(pool, object));
     CUdeviceptr made = 0;
-    CUBAR_TRY(session.pools().allocate(pool, bytes, stream, made));
+    if (is_captured(session, stream)) {
+        CUBAR_TRY(allocate_in_capture(session, stream, object.pool, object.device, bytes, made));
+    } else {
+        CUresult result = session.pools().allocate(pool, bytes, stream, made);
+        if (result == CUDA_ERROR_OUT_OF_MEMORY && session.graph_memory().reclaim()) {
+            result = session.pools().allocate(pool, bytes, stream, made);
+        }
+        CUBAR_TRY(result);
+    }
     address = made;
     device = object.device;
     return CUDA_SUCCESS;

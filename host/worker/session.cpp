@@ -36,6 +36,7 @@ Allocations::Charge Session::charge(CUdevice device, std::uint64_t bytes) {
     auto charge = allocations_.charge(ordinal, bytes);
     if (charge) return charge;
     pools_.reclaim();
+    graph_memory_.reclaim();
     return allocations_.charge(ordinal, bytes);
 }
 

@@ -22,6 +22,7 @@
 #include "host/worker/capture.h"
 #include "host/worker/driver.h"
 #include "host/worker/graph.h"
+#include "host/worker/graph_memory.h"
 #include "host/worker/image_store.h"
 #include "host/worker/memory_pools.h"
 #include "host/worker/objects.h"
@@ -65,10 +66,11 @@ public:
     Allocations& allocations() { return allocations_; }
     VirtualMemory& virtual_memory() { return virtual_memory_; }
     MemoryPools& pools() { return pools_; }
+    GraphMemory& graph_memory() { return graph_memory_; }
     Arrays& arrays() { return arrays_; }
     const Arrays& arrays() const { return arrays_; }
-    /// Asks the ledger before an allocation; once more without what pools keep for later, where it
-    /// refuses. An empty charge: refused.
+    /// Asks the ledger before an allocation; once more without what pools and graphs keep for
+    /// later, where it refuses. An empty charge: refused.
     Allocations::Charge charge(CUdevice device, std::uint64_t bytes);
     ImageStore& images() { return images_; }
 
@@ -171,6 +173,7 @@ private:
     Allocations allocations_;
     VirtualMemory virtual_memory_{allocations_};
     MemoryPools pools_{parts_.driver, allocations_};
+    GraphMemory graph_memory_{parts_.driver, allocations_, graphs};
     Arrays arrays_;
     ImageStore images_;
     std::vector<DirtyStream> dirty_;

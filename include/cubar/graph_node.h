@@ -67,6 +67,27 @@ struct BatchMemOp {
 };
 static_assert(sizeof(BatchMemOp) == 16);
 
+/// CU_GRAPH_NODE_TYPE_MEM_ALLOC. So many MemAccess follow.
+struct MemAlloc {
+    std::uint64_t address;  ///< in answers
+    std::uint64_t bytes;
+    std::uint64_t limit;   ///< as the application gave it (maxSize)
+    std::int32_t device;   ///< the host's number
+    std::uint32_t access;  ///< how many follow
+};
+static_assert(sizeof(MemAlloc) == 32);
+
+struct MemAccess {
+    std::int32_t device;
+    std::uint32_t flags;  ///< CUmemAccess_flags
+};
+static_assert(sizeof(MemAccess) == 8);
+
+/// CU_GRAPH_NODE_TYPE_MEM_FREE.
+struct MemFree {
+    std::uint64_t address;
+};
+
 }  // namespace cubar::node
 
 namespace cubar {

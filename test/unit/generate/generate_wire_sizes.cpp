@@ -162,7 +162,7 @@ TEST_CASE("graphs that are built by hand") {
     expect<wire::cuGraphClone>(8, 8);
     expect<wire::cuGraphNodeFindInClone>(16, 8);
     expect<wire::cuGraphDestroyNode>(8, 8);
-    expect<wire::cuGraphAddNode_v2>(8 + 4 * 4, 8);
+    expect<wire::cuGraphAddNode_v2>(8 + 4 * 4, 8 + 8);
     expect<wire::cuGraphNodeSetParams>(8 + 4 + 4, 8);
     expect<wire::cuGraphExecNodeSetParams>(8 + 8 + 4 + 4, 8);
     expect<wire::cuGraphConditionalHandleCreate>(8 + 8 + 4 + 4, 8);
@@ -173,6 +173,12 @@ TEST_CASE("graphs that are built by hand") {
     expect<wire::cuGraphAddDependencies_v2>(8 + 3 * 4 + 4, 8);
     expect<wire::cuGraphRemoveDependencies_v2>(8 + 3 * 4 + 4, 8);
     expect<wire::cuUserObjectCreate>(8 + 4 + 4, 8);
+    expect<wire::cuDeviceGraphMemTrim>(4 + 4, 8);
+    expect<wire::cuDeviceGetGraphMemAttribute>(4 + 4, 8);
+    expect<wire::cuDeviceSetGraphMemAttribute>(4 + 4 + 8, 8);
+    expect<wire::graph_launch>(8 + 8, 8);
+    expect<wire::graph_free>(8 + 8, 8);
+    expect<wire::graph_memory_ended>(4 + 4, 4000);
 }
 
 TEST_CASE("functions of the guest that the driver calls") {

@@ -350,21 +350,6 @@ TEST_CASE("conditions and bodies end with their graph", "[graph]") {
     CHECK(add(next, 500, 2) == CUDA_SUCCESS);
 }
 
-TEST_CASE("a capturing stream allocates nothing that no charge covers", "[graph]") {
-    GraphSession fake;
-    wire::cuMemAllocAsync::Request request{};
-    request.stream = fake.own.stream;
-    request.bytes = 512;
-    wire::cuMemAllocAsync::Reply reply{};
-    REQUIRE(fake.begin_capture() == CUDA_SUCCESS);
-    CHECK(fake.call<wire::cuMemAllocAsync>(fake.context, {}, request, reply) ==
-          CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-    CHECK(fake.driver.count("cuMemAllocFromPoolAsync") == 0);
-    GraphHandle graph;
-    REQUIRE(fake.end_capture(graph) == CUDA_SUCCESS);
-    CHECK(fake.call<wire::cuMemAllocAsync>(fake.context, {}, request, reply) == CUDA_SUCCESS);
-}
-
 TEST_CASE("a drawing crosses in parts, and shows no address of the host", "[graph]") {
     static unsigned asked = 0;
     static const std::string kText(5000, 'x');

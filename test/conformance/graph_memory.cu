@@ -49,6 +49,96 @@ cuuint64_t used(CUdevice device) {
     return bytes;
 }
 
+/// The same nodes by the function for all types; what is shown of them, and what they refuse.
+void check_rules(const conformance::PrimaryContext& primary, CUstream stream) {
+    CUgraph graph = nullptr, whole = nullptr;
+    DRIVER(cuGraphCreate(&graph, 0));
+    CUmemAccessDesc access{};
+    access.location = {CU_MEM_LOCATION_TYPE_DEVICE, primary.device()};
+    access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+    CUgraphNodeParams any{};
+    any.type = CU_GRAPH_NODE_TYPE_MEM_ALLOC;
+    any.alloc.poolProps = wanted(kBytes).poolProps;
+    any.alloc.accessDescs = &access;
+    any.alloc.accessDescCount = 1;
+    any.alloc.bytesize = kBytes;
+    CUgraphNode allocation = nullptr, freed = nullptr, node = nullptr;
+    DRIVER(cuGraphAddNode(&allocation, graph, nullptr, nullptr, 0, &any));
+    const CUdeviceptr address = any.alloc.dptr;
+    const CUgraphNode filled = fill(graph, allocation, address, 3, primary.context());
+    any = {};
+    any.type = CU_GRAPH_NODE_TYPE_MEM_FREE;
+    any.free.dptr = address;
+    DRIVER(cuGraphAddNode(&freed, graph, &filled, nullptr, 1, &any));
+    CUgraphNodeType type{};
+    DRIVER(cuGraphNodeGetType(freed, &type));
+    CHECK(type == CU_GRAPH_NODE_TYPE_MEM_FREE);
+    CUDA_MEM_ALLOC_NODE_PARAMS shown{};
+    DRIVER(cuGraphMemAllocNodeGetParams(allocation, &shown));
+    CHECK(shown.accessDescCount == 1 && shown.accessDescs[0].location.id == primary.device());
+    CHECK(shown.accessDescs[0].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+    CUdeviceptr base = 0;
+    std::size_t bytes = 0;
+    DRIVER(cuMemGetAddressRange(&base, &bytes, address + kBytes - 1));
+    CHECK(base == address && bytes == kBytes);
+
+    CUdeviceptr other = 0;
+    DRIVER_FAILS(cuGraphMemAllocNodeGetParams(freed, &shown), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_FAILS(cuGraphMemFreeNodeGetParams(allocation, &other), CUDA_ERROR_INVALID_VALUE);
+    CUDA_MEM_ALLOC_NODE_PARAMS bad = wanted(0);
+    DRIVER_FAILS(cuGraphAddMemAllocNode(&node, graph, nullptr, 0, &bad), CUDA_ERROR_INVALID_VALUE);
+    bad = wanted(kBytes);
+    bad.poolProps.location.id = 99;
+    DRIVER_FAILS_WITH_ONE_OF(cuGraphAddMemAllocNode(&node, graph, nullptr, 0, &bad),
+                             CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_INVALID_DEVICE);
+    DRIVER_FAILS_WITH_ONE_OF(cuGraphRemoveDependencies(graph, &allocation, &filled, nullptr, 1),
+                             CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_NOT_SUPPORTED);
+    DRIVER_FAILS_WITH_ONE_OF(cuGraphNodeSetParams(freed, &any), CUDA_ERROR_INVALID_VALUE,
+                             CUDA_ERROR_NOT_SUPPORTED);
+    // It can become another's part, but not a copy of it.
+    DRIVER(cuGraphCreate(&whole, 0));
+    DRIVER_FAILS_WITH_ONE_OF(cuGraphAddChildGraphNode(&node, whole, nullptr, 0, graph),
+                             CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_NOT_SUPPORTED);
+    any = {};
+    any.type = CU_GRAPH_NODE_TYPE_GRAPH;
+    any.graph.graph = graph;
+    any.graph.ownership = CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE;
+    DRIVER(cuGraphAddNode(&node, whole, nullptr, nullptr, 0, &any));
+    CUgraphExec exec = nullptr;
+    DRIVER(cuGraphInstantiate(&exec, whole, 0));
+    DRIVER(cuGraphDestroy(whole));
+    DRIVER(cuGraphLaunch(exec, stream));
+    DRIVER(cuGraphLaunch(exec, stream));
+    DRIVER(cuStreamSynchronize(stream));
+    DRIVER(cuGraphExecDestroy(exec));
+    std::printf("kept the rules\n");
+
+    // A graph that frees what nobody has allocated, and captures of what is no graph's.
+    CUgraph owner = nullptr, frees = nullptr;
+    DRIVER(cuGraphCreate(&owner, 0));
+    CUdeviceptr idle = 0;
+    allocate(owner, idle);
+    DRIVER(cuGraphCreate(&frees, 0));
+    DRIVER(cuGraphAddMemFreeNode(&node, frees, nullptr, 0, idle));
+    DRIVER(cuGraphInstantiate(&exec, frees, 0));
+    DRIVER_FAILS(cuGraphLaunch(exec, stream), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_FAILS(cuMemFree(idle), CUDA_ERROR_INVALID_VALUE);
+    DRIVER_FAILS(cuMemFreeAsync(idle, stream), CUDA_ERROR_INVALID_VALUE);
+    DRIVER(cuGraphExecDestroy(exec));
+    DRIVER(cuGraphDestroy(frees));
+    DRIVER(cuGraphDestroy(owner));
+    CUdeviceptr pooled = 0;
+    DRIVER(cuMemAllocAsync(&pooled, kBytes, stream));
+    DRIVER(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+    DRIVER_FAILS(cuMemFreeAsync(pooled, stream), CUDA_ERROR_INVALID_VALUE);
+    CUgraph captured = nullptr;
+    const CUresult ended = cuStreamEndCapture(stream, &captured);
+    if (ended == CUDA_SUCCESS) DRIVER(cuGraphDestroy(captured));
+    DRIVER(cuMemFreeAsync(pooled, stream));
+    DRIVER(cuStreamSynchronize(stream));
+    std::printf("refused what is not allocated\n");
+}
+
 }  // namespace
 
 int main() {
@@ -154,6 +244,7 @@ int main() {
     DRIVER_FAILS(cuMemFree(address), CUDA_ERROR_INVALID_VALUE);
     std::printf("freed by the next launch\n");
 
+    check_rules(primary, stream);
     DRIVER(cuDeviceGraphMemTrim(primary.device()));
     cuuint64_t reserved = 1;
     DRIVER(cuDeviceGetGraphMemAttribute(primary.device(), CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT,

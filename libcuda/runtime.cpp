@@ -71,6 +71,9 @@ void __throw_logic_error(const char* what) {
 void __throw_out_of_range_fmt(const char* what, ...) {
     fail(what);
 }
+void __throw_bad_function_call() {
+    fail("an empty function is called");
+}
 void __throw_system_error(int) {
     fail("a lock is broken");
 }

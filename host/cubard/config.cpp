@@ -148,7 +148,7 @@ void read_host(ConfigReader& reader, const toml::table& table, Config& config) {
     }
     reader.path(table, "driver", config.driver);
     reader.path(table, "runtime_directory", config.runtime_directory);
-    if (config.admin_socket().size() >= sizeof(sockaddr_un::sun_path)) {
+    if (config.control_socket().size() >= sizeof(sockaddr_un::sun_path)) {
         reader.wrong(place(table, "runtime_directory"),
                      "'runtime_directory' is too long for the path of a socket in it");
     }
@@ -189,7 +189,7 @@ void read_vms(ConfigReader& reader, const toml::node& vms, Config& config) {
         if (!vm.name.empty() && !names.insert(vm.name).second) {
             reader.wrong(node, "two VMs have the name '" + vm.name + "'");
         }
-        if (vm.socket == config.admin_socket()) {
+        if (vm.socket == config.control_socket()) {
             reader.wrong(node, "VM " + vm.name + " has the socket that cubarctl uses");
         } else if (!vm.socket.empty() && !sockets.insert(vm.socket).second) {
             reader.wrong(node, "two VMs have the socket '" + vm.socket + "'");

@@ -62,6 +62,7 @@ struct Config {
     bool fences = true;      ///< as in WorkerArguments; a file cannot say it
     std::string runtime_directory = "/run/cubar";
     StoreChoice descriptor_store = StoreChoice::kAuto;
+    bool control = true;      ///< cubarctl is served; a private instance has no use for it
     std::string admin_group;  ///< who may use cubarctl besides root; empty: nobody
     std::uint32_t first_worker_uid = 1'879'048'192;  ///< above the ranges that distributions assign
     std::string worker_group;  ///< group that may open the GPU's device files; empty: none
@@ -70,7 +71,7 @@ struct Config {
     Lines lines;
 
     /// Where cubarctl finds cubard.
-    std::string admin_socket() const { return runtime_directory + "/admin"; }
+    std::string control_socket() const { return runtime_directory + "/control"; }
 
     /// Reads and checks a file. Throws ConfigError.
     static Config load(const std::string& path);

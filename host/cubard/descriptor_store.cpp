@@ -23,6 +23,23 @@
 namespace cubar::host {
 namespace {
 
+/// What systemd handed over: the sockets that listen, or all else.
+Kept inherited(bool listening) {
+    Kept result;
+    char** names = nullptr;
+    const int count = ::sd_listen_fds_with_names(0, &names);
+    for (int i = 0; i < count; ++i) {
+        const int fd = SD_LISTEN_FDS_START + i;
+        if ((::sd_is_socket(fd, AF_UNIX, 0, 1) > 0) == listening) {
+            ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+            result.insert_or_assign(names[i], transport::Descriptor(fd));
+        }
+        std::free(names[i]);
+    }
+    std::free(names);
+    return result;
+}
+
 class NoStore final : public DescriptorStore {
 public:
     void keep(const std::string&, int) override {}
@@ -43,19 +60,7 @@ public:
         const std::string message = "FDSTOREREMOVE=1\nFDNAME=" + name;
         ::sd_notify(0, message.c_str());
     }
-    Kept take_back() override {
-        Kept kept;
-        char** names = nullptr;
-        const int count = ::sd_listen_fds_with_names(0, &names);
-        for (int i = 0; i < count; ++i) {
-            const int fd = SD_LISTEN_FDS_START + i;
-            ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-            kept.insert_or_assign(names[i], transport::Descriptor(fd));
-            std::free(names[i]);
-        }
-        std::free(names);
-        return kept;
-    }
+    Kept take_back() override { return inherited(/*listening=*/false); }
     const char* description() const override { return "systemd's descriptor store"; }
 };
 
@@ -165,6 +170,10 @@ std::unique_ptr<DescriptorStore> open_keeper(const std::string& directory,
 }
 
 }  // namespace
+
+Kept inherited_sockets() {
+    return inherited(/*listening=*/true);
+}
 
 std::unique_ptr<DescriptorStore> open_descriptor_store(StoreChoice choice,
                                                        const std::string& runtime_directory,

@@ -16,6 +16,13 @@ namespace cubar::host {
 
 using Kept = std::map<std::string, transport::Descriptor, std::less<>>;
 
+/// Sockets that systemd listens on for cubard (cubard.socket, cubar-vm@.socket), by the names that
+/// the units give them. They come by the way by which systemd's store gives back what it kept.
+Kept inherited_sockets();
+inline constexpr const char* kControlSocketName = "control";
+/// After the VM's name and a slash.
+inline constexpr const char* kVmSocketName = "socket";
+
 class DescriptorStore {
 public:
     virtual ~DescriptorStore() = default;

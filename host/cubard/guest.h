@@ -15,6 +15,7 @@
 #include "host/cubard/guest_book.h"
 #include "host/cubard/ledger.h"
 #include "host/cubard/shared_memory.h"
+#include "host/cubard/status.h"
 #include "host/cubard/worker_process.h"
 #include "transport/host_words.h"
 #include "transport/telemetry.h"
@@ -52,6 +53,11 @@ public:
     /// cubard's, then each channel's.
     const std::vector<transport::Descriptor>& doorbells() const { return doorbells_; }
     std::uint32_t session_count() const;
+
+    std::vector<SessionStatus> sessions() const;
+    const std::array<std::uint64_t, 2>& boot_id() { return book_.boot_id(); }
+    /// Ends a session by an administrator's word. False where it is not there, or over already.
+    bool kill_session(SessionId session);
 
 private:
     enum class Phase { kFree, kStarting, kServing, kOver, kReleasing };

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -22,15 +23,18 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <vector>
 
 #include "host/cubard/check.h"
 #include "host/cubard/config.h"
+#include "host/cubard/control_socket.h"
 #include "host/cubard/descriptor_store.h"
 #include "host/cubard/event_loop.h"
 #include "host/cubard/probe.h"
+#include "host/cubard/status.h"
 #include "host/cubard/vm.h"
 
 namespace cubar::host {
@@ -90,6 +94,7 @@ Config configuration(const Options& options) {
         config = Config::load(options.config);
     } else {
         config.descriptor_store = StoreChoice::kNone;
+        config.control = false;
         config.vms.push_back(local_vm(options));
     }
     if (!options.gpu.empty() && !parse_gpu(options.gpu, config.gpu)) {
@@ -174,6 +179,14 @@ int check(const Options& options) {
     return 0;
 }
 
+/// cubarctl's socket: systemd's, or one of our own.
+ListeningSocket control_listener(const Config& config, transport::Descriptor inherited) {
+    return inherited
+               ? ListeningSocket(std::move(inherited))
+               : ListeningSocket(config.control_socket(), SOCK_STREAM,
+                                 config.admin_group.empty() ? 0600 : 0660, config.admin_group);
+}
+
 void serve(const Config& config, const Places& places) {
     EventLoop loop;
     sigset_t signals;
@@ -190,7 +203,7 @@ void serve(const Config& config, const Places& places) {
     DriverChoice choice = choose_driver(config, places);
     log_driver(choice);
     WorkerSetting setting{loop, std::move(choice.program), std::move(choice.isolation), {}};
-    if (config.descriptor_store != StoreChoice::kNone &&
+    if ((config.descriptor_store != StoreChoice::kNone || config.control) &&
         ::mkdir(config.runtime_directory.c_str(), 0755) != 0 && errno != EEXIST) {
         throw std::system_error(errno, std::generic_category(), config.runtime_directory);
     }
@@ -200,6 +213,7 @@ void serve(const Config& config, const Places& places) {
         spdlog::info("guests are kept across a restart by {}", store->description());
     }
     std::map<std::string, Kept> kept = by_vm(store->take_back());
+    Kept sockets = inherited_sockets();
     std::map<std::vector<std::string>, Facts> facts;
     std::list<Vm> vms;
     for (const VmConfig& vm : config.vms) {
@@ -210,7 +224,8 @@ void serve(const Config& config, const Places& places) {
             }
             facts.emplace(vm.devices, *probe.facts);
         }
-        vms.emplace_back(vm, setting, facts.at(vm.devices), *store, std::move(kept[vm.name]));
+        vms.emplace_back(vm, setting, facts.at(vm.devices), *store, std::move(kept[vm.name]),
+                         std::move(sockets[vm.name + "/" + kVmSocketName]));
         kept.erase(vm.name);
     }
     for (const auto& [vm, descriptors] : kept) {
@@ -218,6 +233,13 @@ void serve(const Config& config, const Places& places) {
         for (const auto& [name, descriptor] : descriptors) {
             store->drop(fmt::format("{}/{}", vm, name));
         }
+    }
+    const HostStatus host{CUBAR_VERSION, gpu_name(setting.program.gpu), setting.program.driver};
+    std::optional<ControlSocket> control;
+    if (config.control) {
+        control.emplace(
+            loop, control_listener(config, std::move(sockets[kControlSocketName])),
+            [&](const AdminRequest& request) { return answer_admin(request, host, vms); });
     }
     const auto watchdog = start_watchdog(loop);
     ::sd_notify(0, "READY=1");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/cubard/unix_socket.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -76,6 +77,10 @@ ListeningSocket::ListeningSocket(std::string path, int type, unsigned mode,
     if (::chmod(path_.c_str(), mode) != 0 || ::listen(socket_.get(), 64) != 0) {
         fail(path_, std::generic_category().message(errno));
     }
+}
+
+ListeningSocket::ListeningSocket(transport::Descriptor listening) : socket_(std::move(listening)) {
+    ::fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
 }
 
 ListeningSocket::~ListeningSocket() {

@@ -14,6 +14,8 @@ public:
     ListeningSocket() = default;
     /// `type`: SOCK_STREAM or SOCK_SEQPACKET. Throws std::runtime_error with the reason.
     ListeningSocket(std::string path, int type, unsigned mode, const std::string& group = {});
+    /// One that listens already and whose path is somebody else's, systemd's above all.
+    explicit ListeningSocket(transport::Descriptor listening);
     ListeningSocket(ListeningSocket&&) = default;
     ListeningSocket& operator=(ListeningSocket&&) = default;
     ~ListeningSocket();

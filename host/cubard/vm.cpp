@@ -47,14 +47,16 @@ Facts Vm::facts_for(const VmConfig& config, const Facts& facts) {
 }
 
 Vm::Vm(const VmConfig& config, WorkerSetting& setting, const Facts& facts, DescriptorStore& store,
-       Kept kept)
+       Kept kept, transport::Descriptor listener)
     : config_(config),
       setting_(setting),
       facts_(facts_for(config, facts)),
       store_(store),
       ledger_(limits(config, facts)),
-      listener_(config.socket, config.local ? SOCK_SEQPACKET : SOCK_STREAM, config.socket_mode,
-                config.socket_group),
+      listener_(listener
+                    ? ListeningSocket(std::move(listener))
+                    : ListeningSocket(config.socket, config.local ? SOCK_SEQPACKET : SOCK_STREAM,
+                                      config.socket_mode, config.socket_group)),
       ended_timer_(setting.loop, [this] { ended_.clear(); }) {
     if (!kept.empty()) {
         take_back(std::move(kept));
@@ -203,6 +205,25 @@ void Vm::serve_local(transport::Descriptor socket) {
         guest_->client_ended(static_cast<std::uint32_t>(pid));
     });
     clients_.emplace(pid, std::move(client));
+}
+
+VmStatus Vm::status() {
+    VmStatus result{.name = config_.name,
+                    .socket = config_.socket,
+                    .connected = guest_ != nullptr,
+                    .bar_bytes = config_.bar_bytes,
+                    .channels = config_.channels,
+                    .max_sessions = config_.sessions};
+    for (std::uint32_t device = 0; device < ledger_.device_count(); ++device) {
+        result.devices.push_back({facts_.device[device].name, ledger_.usage(device)});
+    }
+    if (guest_) {
+        result.sessions = guest_->sessions();
+        if (const auto& boot = guest_->boot_id(); boot != std::array<std::uint64_t, 2>{}) {
+            result.boot_id = fmt::format("{:016x}{:016x}", boot[0], boot[1]);
+        }
+    }
+    return result;
 }
 
 void Vm::stop() {

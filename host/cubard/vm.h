@@ -13,6 +13,7 @@
 #include "host/cubard/guest.h"
 #include "host/cubard/ivshmem.h"
 #include "host/cubard/ledger.h"
+#include "host/cubard/status.h"
 #include "host/cubard/unix_socket.h"
 
 namespace cubar::host {
@@ -22,14 +23,20 @@ namespace cubar::host {
 class Vm {
 public:
     /// `kept` is what the store has of this VM, without the "VM/" in the names; empty: nothing.
+    /// `listener` is its socket if somebody made it already (systemd), else empty.
     Vm(const VmConfig& config, WorkerSetting& setting, const Facts& facts, DescriptorStore& store,
-       Kept kept);
+       Kept kept, transport::Descriptor listener);
     Vm(const Vm&) = delete;
     Vm& operator=(const Vm&) = delete;
 
     /// cubard ends: sessions are told so, workers killed. A guest whose QEMU lives stays in the
     /// store.
     void stop();
+
+    const std::string& name() const { return config_.name; }
+    VmStatus status();
+    /// Ends a session; false where none of this number runs.
+    bool kill_session(SessionId session) { return guest_ && guest_->kill_session(session); }
 
     /// The facts as this VM sees them: memory cut to the quota.
     static Facts facts_for(const VmConfig& config, const Facts& facts);

@@ -62,7 +62,7 @@ TEST_CASE("each mistake is named with file and line") {
         {"[[vm]]\nname = \"a\"\n", "cubard.toml:1: VM a needs a 'socket'"},
         {"[[vm]]\nname = \"a b\"\nsocket = \"/a\"\n", "cubard.toml:2: 'name' may have"},
         {"[[vm]]\nname = \"..\"\nsocket = \"/a\"\n", "cubard.toml:2: 'name' may have"},
-        {"[[vm]]\nname = \"a\"\nsocket = \"/run/cubar/admin\"\n",
+        {"[[vm]]\nname = \"a\"\nsocket = \"/run/cubar/control\"\n",
          "cubard.toml:1: VM a has the socket that cubarctl uses"},
         {"[[vm]]\nname = \"a\"\nsocket = \"a\"\n", "cubard.toml:3: 'socket' must be an absolute"},
         {"[[vm]]\nname = \"a\"\nsocket = \"/" + std::string(120, 'x') + "\"\n",

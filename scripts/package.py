@@ -18,7 +18,7 @@ from pathlib import Path
 
 from build import ROOT, Build
 
-TAGS = ("guest",)
+TAGS = ("guest", "host")
 MAINTAINER = "The cubar authors <maintainers@cubar.example>"
 # The same on every distribution: the guest's library is found by absolute paths, not by a linker.
 OPTIONS = ["--prefix=/usr", "--libdir=lib", "--sysconfdir=/etc", "--localstatedir=/var",
@@ -96,6 +96,9 @@ def stage(build, work):
         for link in (work / tag).rglob("*.so"):
             if link.is_symlink():
                 link.unlink()
+        # Meson strips what it linked, but not what it copied.
+        for library in (work / tag).rglob("*.so.1"):
+            run("strip", "--strip-unneeded", library)
 
 
 def environment():
@@ -111,12 +114,28 @@ def make_deb(out, work):
         env=environment() | {"CUBAR_STAGE": str(work), "CUBAR_PACKAGES": str(out)})
 
 
+def rpm_file_list(tree):
+    """The host's files as a spec names them."""
+    for path in sorted(tree.rglob("*")):
+        name = "/" + str(path.relative_to(tree))
+        if path.is_dir():
+            if "/cubar" in name:  # others are the distribution's
+                yield "%dir " + name
+            continue
+        prefix = "%config(noreplace) " if name.startswith("/etc/") else ""
+        yield prefix + name + (".gz" if name.startswith("/usr/share/man/") else "")
+
+
 def make_rpm(version, release, out, work):
     spec = (ROOT / "packaging" / "rpm" / "cubar.spec").read_text(encoding="utf-8")
     source = work / "cubar.spec"
     source.write_text(spec + "\n" + rpm_changelog(release), encoding="utf-8")
+    (work / "host.files").write_text("\n".join(rpm_file_list(work / "host")), encoding="utf-8")
+    units = sorted(unit.name for unit in (work / "host/usr/lib/systemd/system").glob("*.*")
+                   if unit.is_file() and "@" not in unit.name)
     definitions = {"_topdir": work / "rpm", "_rpmdir": out, "cubar_stage": work,
                    "cubar_version": version, "cubar_release": release,
+                   "cubar_units": " ".join(units) or "%nil",
                    "_rpmfilename": "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
                    "_buildhost": "localhost", "use_source_date_epoch_as_buildtime": 1,
                    "clamp_mtime_to_source_date_epoch": 1}

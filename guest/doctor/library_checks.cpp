@@ -24,13 +24,17 @@ bool readable(const std::string& path) {
 }
 
 void check_ours(const Root& root, Report& report) {
-    for (const char* name : {"libcuda.so.1", "libnvidia-ml.so.1"}) {
-        const std::string path = path_in(CUBAR_LIBRARY_DIRECTORY, name);
-        if (readable(root(path))) {
-            report.good("library", path);
-        } else {
-            report.bad("library", path + " is not there or cannot be read", kReinstall);
-        }
+    if (readable(root(kGuestLibrary))) {
+        report.good("library", kGuestLibrary);
+    } else {
+        report.bad("library", std::string(kGuestLibrary) + " is not there or cannot be read",
+                   kReinstall);
+    }
+    const std::string nvml = path_in(CUBAR_LIBRARY_DIRECTORY, "libnvidia-ml.so.1");
+    if (readable(root(nvml))) {
+        report.good("library", nvml);
+    } else {
+        report.note("library", nvml + " is not there: monitors see no GPU", kReinstall);
     }
 }
 

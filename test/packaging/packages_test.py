@@ -34,6 +34,17 @@ ALLOWED = re.compile("|".join((
     r"/usr/share/man/man[1-9]/(cubar-[a-z]+|ollama\.conf)\.[1-9]\.gz",
     r"/usr/share/doc/cubar-ollama/(copyright|changelog\.gz)",
 )))
+# The host's brings its daemon, what that needs, and its own guest library for cubar-run.
+ALLOWED_ON_HOST = re.compile("|".join((
+    r"/etc/cubar/[a-z.-]+",
+    r"/usr/lib/cubar/(cubar-[a-z]+|(guest|softgpu)/libcuda\.so\.1)",
+    r"(/usr)?/lib/systemd/system/cubar[a-z@-]+\.(service|socket|slice|target)",
+    r"/usr/lib/(sysusers|tmpfiles)\.d/cubar[a-z-]*\.conf",
+    r"/usr/s?bin/(cubard|cubarctl|cubar-run)",
+    r"/usr/share/(bash-completion/completions|zsh/[a-z]+-[a-z]+)/_?cubar[a-z-]+",
+    r"/usr/share/man/man[1-9]/cubar[a-z-]*(\.[a-z]+)?\.[1-9]\.gz",
+    r"/usr/share/(doc/)?cubar(-host)?/.+",
+)))
 PACKAGES = {}
 
 
@@ -56,9 +67,9 @@ def files_of_rpm(path):
     return {row[3]: (row[0], f"{row[1]}/{row[2]}") for row in rows if row[0][0] != "d"}
 
 
-def complaints(files):
+def complaints(files, allowed=ALLOWED):
     """What breaks the rules in a list of files."""
-    found = [name for name in files if not ALLOWED.fullmatch(name)]
+    found = [name for name in files if not allowed.fullmatch(name)]
     found += [f"{name}: {mode} {owner}" for name, (mode, owner) in files.items()
               if owner != "root/root" or mode not in ("-rw-r--r--", "-rwxr-xr-x")]
     return found
@@ -72,6 +83,12 @@ class Contents(unittest.TestCase):
         for kind, files in self.lists.items():
             self.assertEqual([], complaints(files), kind)
             self.assertIn(LIBRARY, files)
+
+    def test_only_what_is_allowed_on_the_host(self):
+        for files in (files_of_deb(PACKAGES["host deb"]), files_of_rpm(PACKAGES["host rpm"])):
+            self.assertEqual([], complaints(files, ALLOWED_ON_HOST))
+            self.assertIn("/usr/sbin/cubard", files)
+        self.assertNotEqual([], complaints(self.lists["deb"], ALLOWED_ON_HOST))
 
     def test_the_rule_objects(self):
         for name in ("/etc/ld.so.conf.d/cubar.conf", "/etc/ld.so.preload", "/usr/lib/libcuda.so.1",
@@ -238,13 +255,14 @@ class LifeOfRpm(Life, unittest.TestCase):
     manager = Rpm
 
     def newer(self):
-        return package.make(cuda, self.directory / "newer", ("rpm",), release="2")[0]
+        made = package.make(cuda, self.directory / "newer", ("rpm",), release="2")
+        return next(path for path in made if path.name.startswith("cubar-ollama"))
 
 
 if __name__ == "__main__":
     cuda = sys.argv[sys.argv.index("--cuda") + 1]
     with tempfile.TemporaryDirectory() as made:
         for path in package.make(cuda, Path(made)):
-            if path.name.startswith("cubar-ollama"):
-                PACKAGES[path.suffix[1:]] = path
+            host = "host " if path.name.startswith("cubar-host") else ""
+            PACKAGES[host + path.suffix[1:]] = path
         unittest.main(argv=[sys.argv[0], "-v", *sys.argv[3:]], exit=False).result.wasSuccessful() or sys.exit(1)

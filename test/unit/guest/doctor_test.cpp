@@ -130,6 +130,11 @@ TEST_CASE("What is wrong with ollama's side is named", "[doctor]") {
         patient.system.remove(kGuestLibrary);
         CHECK(patient.complaints() == "library;");
     }
+    SECTION("no library for monitors") {
+        patient.system.remove(path_in(CUBAR_LIBRARY_DIRECTORY, "libnvidia-ml.so.1"));
+        CHECK(patient.complaints().empty());
+        CHECK(patient.complaints(Health::kNote) == "library;");
+    }
     SECTION("no ollama") {
         patient.system.remove("/usr/local/lib/ollama");
         CHECK(patient.complaints() == "ollama;");

@@ -15,6 +15,7 @@ from fuzz import CORPUS, targets
 LEAST_PERCENT = 85
 # What decodes what strangers wrote, by fuzz target.
 DECODERS = {
+    "admin": ["host/common/admin_request.cpp"],
     "elf": ["driver/image/elf.cpp", "driver/image/kernel_params.cpp"],
     "fatbin": ["driver/image/fatbin.cpp", "driver/image/decompress.cpp", "driver/image/image.cpp"],
     "handshake": ["host/common/control_protocol.h", "host/cubard/keeper_protocol.h",

@@ -68,7 +68,7 @@ Channel::Channel(Device& device, Claim&& claim, Mapping&& ring, Mapping&& long_r
       ring_memory_(std::move(ring)),
       long_replies_(std::move(long_replies)),
       liveness_(device.header(), control(), claim_.epoch()),
-      wait_{device.wait_policy(), device.memory_type(), budget_,
+      wait_{device.wait_policy(), device.memory_type(), budget_,  forecast_,
             control().worker_cpu, control().guest_cpu,  liveness_},
       ring_(control(), ring_memory_.data(), wait_, device,
             device.header().first_channel_peer + claim_.channel()),

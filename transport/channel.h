@@ -111,6 +111,7 @@ private:
     Mapping ring_memory_;
     Mapping long_replies_;
     SpinBudget budget_;
+    Forecast forecast_;
     Liveness liveness_;
     WaitContext wait_;
     RingProducer ring_;

@@ -64,6 +64,65 @@ private:
     std::atomic<std::uint32_t> vain_{0};
 };
 
+/// The interval of the next sleep where nobody can wake us: an eighth of what was waited so far,
+/// so that sleeping adds at most that to any wait.
+inline Nanoseconds growing_sleep(Nanoseconds waited) {
+    return std::clamp<Nanoseconds>(waited / 8, 20'000, 5 * kMillisecond);
+}
+void sleep_for(Nanoseconds interval);
+
+/// Across a VM, when a long wait may end, by those before; shared by the waits of one direction.
+///
+/// A model's tokens take the same time again and again, so a wait often ends when an earlier one
+/// ended. Around that time nobody sleeps: an eighth too late would be a millisecond of a token of
+/// 8 ms. Waits of two lengths are remembered, such as those for a prompt and for a token. A wrong
+/// forecast makes nobody wait longer than without one, for sleeps become only shorter by it.
+class Forecast {
+public:
+    /// The next sleep after so long a wait. 0: look on without sleeping.
+    Nanoseconds sleep(Nanoseconds waited) const {
+        Nanoseconds interval = growing_sleep(waited);
+        for (const auto& length : lengths_) {
+            const Nanoseconds usual = length.load(std::memory_order_relaxed);
+            if (near(usual, waited)) {
+                return 0;
+            }
+            if (waited < begin(usual)) {
+                interval = std::min(interval, begin(usual) - waited);
+            }
+        }
+        return interval;
+    }
+
+    /// What was awaited came, and was seen, after `waited`.
+    void took(Nanoseconds waited) {
+        if (waited < kMillisecond) {
+            return;
+        }
+        const Nanoseconds last = lengths_[0].load(std::memory_order_relaxed);
+        lengths_[0].store(waited, std::memory_order_relaxed);
+        if (!near(last, waited)) {
+            lengths_[1].store(last, std::memory_order_relaxed);
+        }
+    }
+
+private:
+    // What a sleep takes beyond its interval: the timer's slack, 50 us unless a thread sets its
+    // own, and waking up.
+    static constexpr Nanoseconds kOversleep = 70'000;
+
+    // As far as a growing sleep may have gone too far when the length was learned.
+    static Nanoseconds margin(Nanoseconds usual) {
+        return std::min(usual / 8, 5 * kMillisecond) + kOversleep;
+    }
+    static Nanoseconds begin(Nanoseconds usual) { return usual - std::min(usual, margin(usual)); }
+    static bool near(Nanoseconds usual, Nanoseconds waited) {
+        return waited >= begin(usual) && waited < usual + margin(usual) && usual != 0;
+    }
+
+    std::atomic<Nanoseconds> lengths_[2] = {};  ///< the last one first; 0: none
+};
+
 /// One bounded spin. By the policies that won (docs/protocol.md): on one kernel, not at all while
 /// the peer was last seen on this very CPU; across a VM, for as long as it was worth it lately.
 class Spin {
@@ -118,18 +177,12 @@ private:
     std::uint64_t epoch_;
 };
 
-/// The interval of the next sleep where nobody can wake us: an eighth of what was waited so far,
-/// so that sleeping adds at most that to any wait.
-inline Nanoseconds growing_sleep(Nanoseconds waited) {
-    return std::clamp<Nanoseconds>(waited / 8, 20'000, 5 * kMillisecond);
-}
-void sleep_for(Nanoseconds interval);
-
 /// What the waits of one guest channel share.
 struct WaitContext {
     WaitPolicy policy;
     MemoryType memory;
     SpinBudget& budget;
+    Forecast& forecast;
     const Shared<std::uint32_t>& peer_cpu;  ///< written by the other side
     Shared<std::uint32_t>& own_cpu;         ///< written by this one
     const Liveness& liveness;
@@ -141,6 +194,14 @@ struct WaitContext {
         }
     }
 };
+
+/// A few looks without the clock.
+template <typename Ready>
+void look(Ready&& ready) {
+    for (unsigned looks = 0; looks < 32 && !ready(); ++looks) {
+        pause_cpu();
+    }
+}
 
 /// Waits until ready() is true. `sleep(limit)` announces the sleeper, looks once more and sleeps;
 /// it is called only where somebody can wake us. Ends with kTimedOut at `deadline`, or with the
@@ -164,6 +225,7 @@ Error wait_until(const WaitContext& context, Nanoseconds deadline, Ready&& ready
     for (;;) {
         if (ready()) {
             context.budget.in_vain(time - start);
+            context.forecast.took(time - start);
             return Error::kNone;
         }
         if (const Error error = context.liveness.check(watch, time); error != Error::kNone) {
@@ -175,8 +237,11 @@ Error wait_until(const WaitContext& context, Nanoseconds deadline, Ready&& ready
         const Nanoseconds left = deadline - time;
         if (context.policy == WaitPolicy::kLocal) {
             sleep(std::min<Nanoseconds>(left, kHeartbeatMs * kMillisecond));
+        } else if (const Nanoseconds interval = context.forecast.sleep(time - start);
+                   interval != 0) {
+            sleep_for(std::min(left, interval));
         } else {
-            sleep_for(std::min(left, growing_sleep(time - start)));
+            look(ready);
         }
         time = now();
     }

@@ -17,7 +17,8 @@ namespace {
 /// two as one memory.
 struct Ring {
     explicit Ring(WaitPolicy policy = WaitPolicy::kLocal)
-        : wait{policy,  MemoryType::kWriteBack, budget, control.worker_cpu, control.guest_cpu,
+        : wait{policy,   MemoryType::kWriteBack, budget,
+               forecast, control.worker_cpu,     control.guest_cpu,
                liveness},
           consumer(control, doubled(), policy, host.worker_doorbell(0)),
           producer(control, doubled(), wait, *device, host.header().first_channel_peer) {
@@ -41,6 +42,7 @@ struct Ring {
     ChannelControl& control = host.channel(0).control;
     Mapping memory;
     SpinBudget budget;
+    Forecast forecast;
     Liveness liveness{host.header(), control, 7};
     WaitContext wait;
     RingConsumer consumer;

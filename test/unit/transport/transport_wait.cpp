@@ -48,7 +48,74 @@ private:
     bool asked_ = false;
 };
 
+/// One that waits so long for whole graphs that it sleeps, on a clock of its own.
+struct Sleeper {
+    struct Wait {
+        Nanoseconds late = 0;    ///< from the end of the work until it is seen
+        Nanoseconds looked = 0;  ///< not slept, of the wait
+    };
+
+    Forecast forecast;
+
+    Wait wait(Nanoseconds work) {
+        constexpr Nanoseconds kLook = 1'000;
+        Nanoseconds waited = 0;
+        Nanoseconds looked = 0;
+        while (waited < work) {
+            const Nanoseconds interval = forecast.sleep(waited);
+            waited += interval == 0 ? kLook : interval + Guest::kOversleep;
+            looked += interval == 0 ? kLook : 0;
+        }
+        forecast.took(waited);
+        return {waited - work, looked};
+    }
+};
+
 }  // namespace
+
+TEST_CASE("A wait as long as the last is seen to end at once", "[wait]") {
+    const auto work = GENERATE(as<Nanoseconds>{}, 1'100'000, 4'000'000, 10'000'000, 500'000'000);
+    Sleeper sleeper;
+    CAPTURE(work);
+    CHECK(sleeper.wait(work).late <= work / 8 + Guest::kOversleep);
+    for (unsigned i = 0; i < 100; ++i) {
+        // Tokens become a little longer, one after the other.
+        const Nanoseconds longer = work + work / 1000 * i;
+        const Sleeper::Wait wait = sleeper.wait(longer);
+        CAPTURE(i);
+        CHECK(wait.late <= 1'000);
+        CHECK(wait.looked <= longer / 8 + 2 * Guest::kOversleep);
+    }
+}
+
+TEST_CASE("Waits of two lengths are both foreseen", "[wait]") {
+    Sleeper sleeper;
+    sleeper.wait(80'000'000);
+    sleeper.wait(10'000'000);
+    for (unsigned i = 0; i < 10; ++i) {
+        CHECK(sleeper.wait(80'000'000).late <= 1'000);
+        CHECK(sleeper.wait(10'000'000).late <= 1'000);
+    }
+}
+
+TEST_CASE("A wrong forecast costs no more than none", "[wait]") {
+    const auto before = GENERATE(as<Nanoseconds>{}, 1'100'000, 9'000'000, 11'500'000, 900'000'000);
+    const Nanoseconds work = 10'000'000;
+    Sleeper fresh;
+    const Nanoseconds most = work / 8 + Guest::kOversleep;
+    CHECK(fresh.wait(work).late <= most);
+    Sleeper sleeper;
+    sleeper.wait(before);
+    CAPTURE(before);
+    CHECK(sleeper.wait(work).late <= most);
+    CHECK(sleeper.wait(work).late <= 1'000);
+}
+
+TEST_CASE("Short waits are not forecast", "[wait]") {
+    Forecast forecast;
+    forecast.took(300'000);
+    CHECK(forecast.sleep(300'000) == growing_sleep(300'000));
+}
 
 TEST_CASE("After waits that were late the next are as short as ever", "[wait]") {
     Guest guest;

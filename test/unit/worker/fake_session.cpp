@@ -79,7 +79,7 @@ FakeSession::FakeSession(std::uint64_t quota, bool fences)
 
     liveness_.emplace(header_, control(), 0);
     wait_.emplace(transport::WaitContext{transport::WaitPolicy::kLocal,
-                                         transport::MemoryType::kWriteBack, budget_,
+                                         transport::MemoryType::kWriteBack, budget_, forecast_,
                                          control().worker_cpu, control().guest_cpu, *liveness_});
     replies_store_.emplace(channel_->reply, &channel_->long_reply[0][0], *wait_);
 

@@ -129,6 +129,7 @@ private:
     Position tail_ = 0;
 
     transport::SpinBudget budget_;
+    transport::Forecast forecast_;
     std::optional<transport::Liveness> liveness_;
     std::optional<transport::WaitContext> wait_;
     std::optional<transport::ReplySlots> replies_store_;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The few functions of the C++ runtime that this library needs, written so that nothing of the
-// exception machinery is linked: libsupc++ would bring an initialiser of its own and an unwinder
-// that asks for a newer glibc. Hidden, like everything but the driver API: the application's own
-// operators new and delete are untouched.
+// The few functions of the C++ runtime that the guest's libraries need, written so that nothing of
+// the exception machinery is linked: libsupc++ would bring an initialiser of its own and an
+// unwinder that asks for a newer glibc. Hidden, like everything but the driver API: the
+// application's own operators new and delete are untouched.
 #include <cstdlib>
 #include <new>
 
@@ -13,7 +13,7 @@ namespace {
 // Reached only where this process has no memory left for some hundred bytes, or where a lock is
 // used as no code here uses it. There is no caller who could be told.
 [[noreturn]] void fail(const char* what) {
-    CUBAR_LOG(kError, "libcuda ends the process: %s", what);
+    CUBAR_LOG(kError, "cubar ends the process: %s", what);
     std::abort();
 }
 

@@ -89,13 +89,14 @@ std::optional<Options> parse(int count, char** arguments) {
 /// Where things are installed, or lie in the build tree.
 struct Places {
     fs::path cubard;
-    fs::path library;  ///< directory of the guest's libcuda.so.1
+    std::string libraries;  ///< directories of the guest's libraries, as LD_LIBRARY_PATH has them
 
     static Places find() {
         const fs::path own = fs::read_symlink("/proc/self/exe");
         const fs::path build = own.parent_path().parent_path().parent_path();
         if (fs::exists(build / "host/cubard/cubard")) {
-            return {build / "host/cubard/cubard", build / "libcuda"};
+            return {build / "host/cubard/cubard",
+                    (build / "libcuda").string() + ":" + (build / "nvml").string()};
         }
         const fs::path prefix = own.parent_path().parent_path();
         return {prefix / "sbin/cubard", prefix / "lib/cubar/guest"};
@@ -293,7 +294,7 @@ private:
     Process process_;
 };
 
-Process start_program(const Options& options, const fs::path& socket, const fs::path& library,
+Process start_program(const Options& options, const fs::path& socket, const std::string& libraries,
                       const sigset_t& signals) {
     const pid_t pid = ::fork();
     if (pid < 0) {
@@ -302,8 +303,7 @@ Process start_program(const Options& options, const fs::path& socket, const fs::
     if (pid == 0) {
         ::sigprocmask(SIG_SETMASK, &signals, nullptr);
         const char* path = std::getenv("LD_LIBRARY_PATH");
-        const std::string list =
-            path != nullptr && *path != 0 ? library.string() + ":" + path : library.string();
+        const std::string list = path != nullptr && *path != 0 ? libraries + ":" + path : libraries;
         ::setenv("LD_LIBRARY_PATH", list.c_str(), 1);
         ::setenv("CUBAR_DEVICE", ("local:" + socket.string()).c_str(), 1);
         ::execvp(options.program.front(), options.program.data());
@@ -357,7 +357,7 @@ int run(const Options& options) {
     }
     log.forget();
     const Process program =
-        start_program(options, directory.path() / "socket", places.library, before);
+        start_program(options, directory.path() / "socket", places.libraries, before);
     return follow(program, signals.get());
 }
 

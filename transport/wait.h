@@ -96,7 +96,7 @@ public:
 
     /// What was awaited came, and was seen, after `waited`.
     void took(Nanoseconds waited) {
-        if (waited < kMillisecond) {
+        if (waited < kShortest) {
             return;
         }
         const Nanoseconds last = lengths_[0].load(std::memory_order_relaxed);
@@ -110,6 +110,9 @@ private:
     // What a sleep takes beyond its interval: the timer's slack, 50 us unless a thread sets its
     // own, and waking up.
     static constexpr Nanoseconds kOversleep = 70'000;
+
+    // A sleep would be late by a good part of any such wait.
+    static constexpr Nanoseconds kShortest = 200'000;
 
     // As far as a growing sleep may have gone too far when the length was learned.
     static Nanoseconds margin(Nanoseconds usual) {

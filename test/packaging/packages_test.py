@@ -37,7 +37,7 @@ ALLOWED = re.compile("|".join((
 # The host's brings its daemon, what that needs, and its own guest library for cubar-run.
 ALLOWED_ON_HOST = re.compile("|".join((
     r"/etc/cubar/[a-z.-]+",
-    r"/usr/lib/cubar/(cubar-[a-z]+|(guest|softgpu)/libcuda\.so\.1)",
+    r"/usr/lib/cubar/(cubar-[a-z]+|(guest/lib(cuda|nvidia-ml)|softgpu/libcuda)\.so\.1)",
     r"(/usr)?/lib/systemd/system/cubar[a-z@-]+\.(service|socket|slice|target)",
     r"/usr/lib/(sysusers|tmpfiles)\.d/cubar[a-z-]*\.conf",
     r"/usr/s?bin/(cubard|cubarctl|cubar-run)",

@@ -6,7 +6,7 @@ packages=(
     catch2 libzstd-dev liblz4-dev libseccomp-dev libtomlplusplus-dev nlohmann-json3-dev
     libcli11-dev libspdlog-dev libsystemd-dev
     clang clang-format clang-tidy llvm libclang-rt-14-dev valgrind spin
-    qemu-system-x86 busybox-static pciutils zstd patchelf
+    qemu-system-x86 busybox-static pciutils zstd patchelf mmdebstrap e2fsprogs
     debhelper lintian rpm rpmlint
 )
 

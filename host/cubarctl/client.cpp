@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/cubarctl/client.h"
 
+#include <grp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 
@@ -17,6 +19,16 @@ namespace {
 
 constexpr timeval kPatience{.tv_sec = 10, .tv_usec = 0};
 
+/// Of the socket, whose mode says who may connect.
+std::string group_of(const std::string& path) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) {
+        return "that may enter its directory";
+    }
+    const group* entry = ::getgrgid(status.st_gid);
+    return entry != nullptr ? entry->gr_name : std::to_string(status.st_gid);
+}
+
 std::string why_not(const std::string& path, int error) {
     switch (error) {
         case ENOENT:
@@ -27,8 +39,7 @@ std::string why_not(const std::string& path, int error) {
         case EACCES:
         case EPERM:
             return "no permission for " + path +
-                   ": run this as root, or as a member of the group that admin_group in "
-                   "/etc/cubar/cubard.toml names";
+                   ": run this as root, or as a member of the group " + group_of(path);
         default:
             return path + ": " + std::generic_category().message(error);
     }

@@ -104,7 +104,6 @@ std::vector<std::string> check_machine(const Config& config, const std::string& 
                                        const Places& places) {
     Findings findings(file);
     check_own_directory(findings, config.lines, "runtime_directory", config.runtime_directory);
-    check_own_directory(findings, config.lines, "cache_directory", config.cache_directory);
     check_group(findings, config.lines, "admin_group", config.admin_group);
     check_group(findings, config.lines, "group", config.worker_group);
     for (const VmConfig& vm : config.vms) {

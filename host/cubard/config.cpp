@@ -91,20 +91,10 @@ void read_bar(ConfigReader& reader, const toml::table& table, VmConfig& vm) {
     }
 }
 
-void read_compile_cache(ConfigReader& reader, const toml::table& table, VmConfig& vm) {
-    const toml::node* node = table.get("compile_cache");
-    if (node != nullptr && node->is_string() && *node->as_string() == "none") {
-        vm.compile_cache = 0;
-    } else if (reader.bytes(table, "compile_cache", vm.compile_cache) &&
-               (vm.compile_cache < kMinCompileCache || vm.compile_cache > kMaxCompileCache)) {
-        reader.wrong(*node, "'compile_cache' must be \"none\" or from 1 MiB to 4 GiB");
-    }
-}
-
 VmConfig read_vm(ConfigReader& reader, const toml::table& table) {
     reader.only(table, "[[vm]]",
                 {"name", "socket", "socket_mode", "socket_group", "bar", "channels", "sessions",
-                 "memory", "devices", "priority", "compile_cache"});
+                 "memory", "devices", "priority"});
     VmConfig vm;
     vm.lines = lines_of(table);
     if (!table.contains("name")) {
@@ -135,7 +125,6 @@ VmConfig read_vm(ConfigReader& reader, const toml::table& table) {
     reader.bytes(table, "memory", vm.memory_quota);
     reader.integer(table, "priority", -20, 19, vm.priority);
     read_devices(reader, table, vm);
-    read_compile_cache(reader, table, vm);
     return vm;
 }
 
@@ -171,10 +160,9 @@ void read_host(ConfigReader& reader, const toml::table& table, Config& config) {
 }
 
 void read_workers(ConfigReader& reader, const toml::table& table, Config& config) {
-    reader.only(table, "[workers]", {"first_uid", "group", "cache_directory"});
+    reader.only(table, "[workers]", {"first_uid", "group"});
     reader.integer(table, "first_uid", 1, 0xffff'ffff - 65536, config.first_worker_uid);
     reader.string(table, "group", config.worker_group);
-    reader.path(table, "cache_directory", config.cache_directory);
 }
 
 void read_vms(ConfigReader& reader, const toml::node& vms, Config& config) {

@@ -49,8 +49,6 @@ struct VmConfig {
     std::uint64_t memory_quota = 0;    ///< bytes on each device; 0: none
     std::vector<std::string> devices;  ///< indices or UUIDs in the guest's order; empty: all
     int priority = 0;                  ///< nice value of its workers
-    /// Bytes that the driver may keep of what it compiled for this VM; 0: nothing.
-    std::uint64_t compile_cache = std::uint64_t{2} << 30;
     Lines lines;
 };
 
@@ -66,7 +64,6 @@ struct Config {
     std::string admin_group;  ///< who may use cubarctl besides root; empty: nobody
     std::uint32_t first_worker_uid = 1'879'048'192;  ///< above the ranges that distributions assign
     std::string worker_group;  ///< group that may open the GPU's device files; empty: none
-    std::string cache_directory = "/var/cache/cubar";  ///< has a directory for each VM
     std::vector<VmConfig> vms;
     Lines lines;
 
@@ -77,10 +74,6 @@ struct Config {
     static Config load(const std::string& path);
     static Config parse(std::string_view text, std::string_view file_name);
 };
-
-/// The compile cache's bounds. More than the highest NVIDIA's driver takes for it.
-inline constexpr std::uint64_t kMinCompileCache = std::uint64_t{1} << 20;
-inline constexpr std::uint64_t kMaxCompileCache = std::uint64_t{4} << 30;
 
 /// "512 MiB", "4GiB" or plain bytes.
 std::optional<std::uint64_t> parse_bytes(std::string_view text);

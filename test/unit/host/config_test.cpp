@@ -102,16 +102,6 @@ TEST_CASE("without a VM there is nothing to serve, and nothing wrong") {
     CHECK(Config::parse("", "cubard.toml").vms.empty());
 }
 
-TEST_CASE("the compile cache has a size or is not there") {
-    const auto cache = [](const std::string& value) {
-        return Config::parse(vm("compile_cache = " + value), "cubard.toml").vms.at(0).compile_cache;
-    };
-    CHECK(cache("\"none\"") == 0);
-    CHECK(cache("\"3 GiB\"") == std::uint64_t{3} << 30);
-    CHECK_THAT(error_of(vm("compile_cache = \"5 GiB\"")),
-               Catch::StartsWith("cubard.toml:4: 'compile_cache' must be \"none\" or from"));
-}
-
 TEST_CASE("sizes") {
     CHECK(parse_bytes("1") == 1);
     CHECK(parse_bytes("4 GiB") == std::uint64_t{4} << 30);

@@ -91,7 +91,7 @@ class Ctl(Case):
                                     extra_groups=[], capture_output=True, text=True, timeout=LIMIT)
             self.assertEqual(result.returncode, 1)
             self.assertIn("no permission", result.stderr)
-            self.assertIn("admin_group", result.stderr)
+            self.assertIn("as a member of the group root", result.stderr)
         self.stop()
         self.assertFalse(os.path.exists(path))
 

@@ -40,23 +40,27 @@ bool GraphMemory::is_known(std::uint64_t address) const {
                static_cast<CUdeviceptr>(address)) != CUDA_ERROR_INVALID_VALUE;
 }
 
-bool GraphMemory::account(CUdevice device, std::uint64_t more) {
+bool GraphMemory::account(CUdevice device, std::uint64_t more, bool gives_back) {
     std::uint64_t charged = more;
     for (const auto& [address, owned] : owned_) {
         if (owned.device == device) charged += owned.charged;
     }
-    std::uint64_t held = reserved(device);
-    if (held > charged) {
-        ask(driver_.cuDeviceGraphMemTrim, device);
-        held = reserved(device);
-    }
-    return allocations_.resize(key_of(device), static_cast<std::uint32_t>(device),
-                               std::max(charged, held));
+    const auto resize = [&](std::uint64_t held) {
+        return allocations_.resize(key_of(device), static_cast<std::uint32_t>(device),
+                                   std::max(charged, held));
+    };
+    const std::uint64_t held = reserved(device);
+    // Trimmed between launches, the driver would have to map it all again.
+    const bool trims = held > charged && gives_back;
+    if (!trims && resize(held)) return true;
+    if (held <= charged) return false;
+    ask(driver_.cuDeviceGraphMemTrim, device);
+    return resize(reserved(device));
 }
 
-void GraphMemory::account_all() {
+void GraphMemory::account_all(bool gives_back) {
     for (const CUdevice device : devices_) {
-        if (!account(device, 0)) {
+        if (!account(device, 0, gives_back)) {
             CUBAR_LOG(kWarn, "the driver reserves more for graphs than the quota has left");
         }
     }
@@ -69,7 +73,7 @@ CUresult GraphMemory::allocate(GraphHandle graph, CUdevice device, std::uint64_t
     if (bytes == 0) return CUDA_ERROR_INVALID_VALUE;
     if (!round_up(bytes, charged)) return CUDA_ERROR_OUT_OF_MEMORY;
     const std::lock_guard lock(mutex_);
-    if (!account(device, charged)) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (!account(device, charged, false)) return CUDA_ERROR_OUT_OF_MEMORY;
     devices_.insert(device);
     any_.store(true, std::memory_order_relaxed);
     const CUresult result = make(address);
@@ -77,7 +81,7 @@ CUresult GraphMemory::allocate(GraphHandle graph, CUdevice device, std::uint64_t
     if (result == CUDA_SUCCESS) {
         owned_.insert_or_assign(address, Owned{device, charged, graphs_.whole(graph)});
     }
-    account_all();
+    account_all(false);
     return result;
 }
 
@@ -101,18 +105,18 @@ void GraphMemory::settle() {
 
 void GraphMemory::settle_locked() {
     const std::set<std::uint64_t> running = graphs_.instantiated();
-    std::erase_if(owned_, [&](const auto& entry) {
+    const auto ended = std::erase_if(owned_, [&](const auto& entry) {
         const auto& [address, owned] = entry;
         return graphs_.graphs.find(owned.graph) == nullptr &&
                !running.contains(owned.graph.bits()) && !is_known(address);
     });
-    account_all();
+    account_all(ended != 0);
 }
 
 void GraphMemory::account() {
     if (!any()) return;
     const std::lock_guard lock(mutex_);
-    account_all();
+    account_all(false);
 }
 
 bool GraphMemory::reclaim() {

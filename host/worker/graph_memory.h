@@ -56,8 +56,9 @@ private:
     };
     bool any() const { return any_.load(std::memory_order_relaxed); }
     // With the lock held.
-    bool account(CUdevice device, std::uint64_t more);
-    void account_all();
+    /// `gives_back`: what the driver keeps for later is not worth a charge.
+    bool account(CUdevice device, std::uint64_t more, bool gives_back);
+    void account_all(bool gives_back);
     void settle_locked();
     bool is_known(std::uint64_t address) const;
     std::uint64_t reserved(CUdevice device) const;

@@ -349,13 +349,20 @@ TEST_CASE("no less is charged than the driver reserves for graphs", "[graph_memo
     const GraphHandle graph = fake.make_graph();
     REQUIRE(fake.allocate(graph, kPage) == CUDA_SUCCESS);
     const GraphExecHandle exec = fake.instantiate(graph);
-    set_reserved(3, 2);
     wire::graph_launch::Reply none{};
-    REQUIRE(fake.call<wire::graph_launch>(fake.context, fake.stream.stream,
-                                          {exec, fake.stream.stream}, none) == CUDA_SUCCESS);
+    const auto launch = [&] {
+        return fake.call<wire::graph_launch>(fake.context, fake.stream.stream,
+                                             {exec, fake.stream.stream}, none);
+    };
+    set_reserved(3, 2);
+    REQUIRE(launch() == CUDA_SUCCESS);
     CHECK(fake.driver.count("launch") == 1);
-    // Trimmed first.
+    CHECK(fake.cubard.used() == 3 * kPage);
+    // Beyond the quota it must give back what it can.
+    set_reserved(kQuotaPages + 1, 2);
+    REQUIRE(launch() == CUDA_SUCCESS);
     CHECK(fake.cubard.used() == 2 * kPage);
+    set_reserved(3, 2);
     CHECK(fake.destroy(graph) == CUDA_SUCCESS);
     forget(fake.address);
     CHECK(fake.destroy(exec) == CUDA_SUCCESS);

@@ -117,11 +117,19 @@ class Store(Case):
         super().setUp()
         self.systemd = Systemd(self.run + "/systemd")
         self.addCleanup(self.systemd.close)
+        self.listening = []  # (name, descriptor) of socket units
+
+    def socket_unit(self, name, path):
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.addCleanup(listener.close)
+        listener.bind(path)
+        listener.listen()
+        self.listening.append((name, listener.fileno()))
 
     def start_service(self, **settings):
         command = self.command(store="systemd", **settings)
         environment = dict(os.environ, NOTIFY_SOCKET=self.systemd.path, FDSTORE="512")
-        kept = list(self.systemd.kept)
+        kept = [*self.listening, *self.systemd.kept]
         if kept:
             names, fds = ":".join(name for name, _ in kept), [fd for _, fd in kept]
             command = [sys.executable, "-c", BECOME, names, ",".join(map(str, fds)), *command]
@@ -170,6 +178,22 @@ class Store(Case):
                 sock.close()
                 self.systemd.wait([])
                 self.stop()
+
+    def test_sockets_of_units_are_served_and_stay(self):
+        self.socket_unit("vm/socket", self.socket)
+        self.socket_unit("control", self.run + "/control")
+        early = self.connect()  # a QEMU that is there before cubard, and waits
+        for _ in range(2):
+            self.start_service()
+            self.assertEqual(len(early.recv(8, socket.MSG_PEEK)), 8, self.text())
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as ctl:
+                ctl.settimeout(LIMIT)
+                ctl.connect(self.run + "/control")
+                ctl.sendall(b'{"command": "status"}\n')
+                self.assertIn(b'"connected":true', ctl.recv(4096))
+            self.stop()
+            self.systemd.hang_ups()
+            self.assertTrue(os.path.exists(self.socket) and os.path.exists(self.run + "/control"))
 
     def test_a_guest_that_ended_meanwhile_is_let_go(self):
         self.start_service()

@@ -13,11 +13,12 @@ enum CopyLimit : uint8_t {
     kCopyUnless,  // none where the predicate op[0] is true
 };
 
-/// Of cp.async.bulk.
+/// Of cp.async.bulk and cp.reduce.async.bulk.
 enum BulkFlags : uint8_t {
     kBulkFromShared = 1,
     kBulkToShared = 2,
     kBulkCounts = 4,  // the bytes count for an mbarrier
+    kBulkToMany = 8,  // blocks of the cluster, in each at the same place
 };
 
 }  // namespace cubar::softgpu::exec

@@ -59,9 +59,11 @@ void Decoder::decode_cp(const Instruction& instruction) {
 
 void Decoder::decode_bulk_copy(const Instruction& instruction) {
     const std::vector<Operand>& operands = instruction.operands;
+    // The parser lets other forms through, with any operands.
+    const bool to_many = instruction.has(Modifier::kMulticastCluster);
     if (operands.size() < 3 || operands[0].kind != OperandKind::kAddress ||
-        operands[1].kind != OperandKind::kAddress || instruction.has(Modifier::kReduce) ||
-        instruction.has(Modifier::kMulticastCluster) || instruction.has(Modifier::kCpMask)) {
+        operands[1].kind != OperandKind::kAddress || operands[2].type != Type::kU32 ||
+        (to_many && (operands.size() < 5 || operands[4].type != Type::kB16))) {
         throw Refusal{};
     }
     Insn insn;
@@ -77,6 +79,10 @@ void Decoder::decode_bulk_copy(const Instruction& instruction) {
     if (instruction.has(Modifier::kCompleteTx)) {
         insn.count |= kBulkCounts;
         insn.op[3] = address_value(operands[3], Space::kShared);
+    }
+    if (to_many) {
+        insn.count |= kBulkToMany;
+        insn.op[4] = slot(operands[4]);
     }
     insn.aux = uint16_t(next_cache_);
     next_cache_ += 3;

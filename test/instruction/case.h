@@ -90,6 +90,7 @@ void add_mma_cases(Cases& cases);
 void add_wmma_cases(Cases& cases);
 void add_matrix_cases(Cases& cases);
 void add_async_cases(Cases& cases);
+void add_bulk_cases(Cases& cases);
 void add_packed_cases(Cases& cases);
 void add_narrow_cases(Cases& cases);
 

@@ -208,6 +208,7 @@ Cases all_cases() {
     add_wmma_cases(cases);
     add_matrix_cases(cases);
     add_async_cases(cases);
+    add_bulk_cases(cases);
     add_packed_cases(cases);
     add_narrow_cases(cases);
     return cases;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// cp.async and cp.async.bulk. Copies are done when they are issued, which PTX allows: nobody may
-// look at or change either side before the copy has been waited for.
+// cp.async, cp.async.bulk and cp.reduce.async.bulk. Copies are done when they are issued, which PTX
+// allows: nobody may look at or change either side before the copy has been waited for.
 #include "softgpu/exec/async.h"
+#include "softgpu/exec/handlers/atomic_operations.h"
 #include "softgpu/exec/handlers/transaction.h"
 
 namespace cubar::softgpu::exec::CUBAR_VARIANT {
@@ -53,36 +54,132 @@ const Insn* copy_lanes(Warp& warp, const Insn* insn, uint32_t mask) {
 
 constexpr unsigned kBulkAlign = 16;
 
-// op: destination, source, size, mbarrier. count: BulkFlags.
+struct Copy {
+    static void apply(char* to, const char* from, uint32_t size) {
+        __builtin_memmove(to, from, size);
+    }
+};
+
+template <class Kind, Operation kOperation>
+struct Reduce {
+    static void apply(char* to, const char* from, uint32_t size) {
+        using Lane = typename Kind::Lane;
+        for (uint32_t at = 0; at < size; at += sizeof(Lane)) {
+            Lane b;
+            __builtin_memcpy(&b, from + at, sizeof b);
+            Kind::template apply<kOperation>(reinterpret_cast<Lane*>(to + at), b, b);
+        }
+    }
+};
+
+// The same place in the shared memory of the cluster's block of that rank; see mapa.
+uint64_t in_block(uint64_t address, unsigned rank) {
+    const uint64_t offset = address % kClusterStride;
+    return address - address % (kClusterStride * 256) + (rank + 1) * kClusterStride + offset;
+}
+
+// op: destination, source, size, mbarrier, blocks (16 bits). count: BulkFlags.
+template <class Change>
 const Insn* copy_bulk(Warp& warp, const Insn* insn, uint32_t mask) {
     Insn source = *insn;
     Insn barrier = *insn;
     source.aux = uint16_t(insn->aux + 1);
     barrier.aux = uint16_t(insn->aux + 2);
+    const bool to_many = (insn->count & kBulkToMany) != 0;
     for (uint32_t left = mask; left != 0; left &= left - 1) {
         const auto lane = unsigned(__builtin_ctz(left));
         const uint32_t size = lanes<uint32_t>(warp, insn->op[2])[lane];
         if (size % kBulkAlign != 0) return fault_misaligned(warp, insn, size);
-        const auto place = [&](const Insn& through, Slot slot, bool shared, unsigned bytes,
-                               unsigned align) {
-            return resolve_one(warp, &through, lane, lanes<uint64_t>(warp, slot)[lane], shared,
-                               bytes, align);
-        };
+        const char* from = nullptr;
         if (size != 0) {
-            char* const to =
-                place(*insn, insn->op[0], (insn->count & kBulkToShared) != 0, size, kBulkAlign);
-            if (to == nullptr) return nullptr;
-            const char* const from =
-                place(source, insn->op[1], (insn->count & kBulkFromShared) != 0, size, kBulkAlign);
+            from = resolve_one(warp, &source, lane, lanes<uint64_t>(warp, insn->op[1])[lane],
+                               (insn->count & kBulkFromShared) != 0, size, kBulkAlign);
             if (from == nullptr) return nullptr;
-            __builtin_memmove(to, from, size);
         }
-        if ((insn->count & kBulkCounts) == 0) continue;
-        char* const at = place(barrier, insn->op[3], true, sizeof(uint64_t), sizeof(uint64_t));
-        if (at == nullptr) return nullptr;
-        change(at, 0, 0, 0 - uint64_t{size});
+        // Into one place, or into the like place of each block that the mask names.
+        uint32_t blocks = to_many ? lanes<uint16_t>(warp, insn->op[4])[lane] : 1;
+        for (; blocks != 0; blocks &= blocks - 1) {
+            const auto place = [&](Slot slot) {
+                const uint64_t address = lanes<uint64_t>(warp, slot)[lane];
+                return to_many ? in_block(address, unsigned(__builtin_ctz(blocks))) : address;
+            };
+            if (size != 0) {
+                char* const to = resolve_one(warp, insn, lane, place(insn->op[0]),
+                                             (insn->count & kBulkToShared) != 0, size, kBulkAlign);
+                if (to == nullptr) return nullptr;
+                Change::apply(to, from, size);
+            }
+            if ((insn->count & kBulkCounts) == 0) continue;
+            char* const at = resolve_one(warp, &barrier, lane, place(insn->op[3]), true,
+                                         sizeof(uint64_t), sizeof(uint64_t));
+            if (at == nullptr) return nullptr;
+            change(at, 0, 0, 0 - uint64_t{size});
+        }
     }
     return insn + 1;
+}
+
+template <class Kind>
+Handler find_integer_reduction(Operation operation) {
+    switch (operation) {
+        case Operation::kAdd:
+            return copy_bulk<Reduce<Kind, Operation::kAdd>>;
+        case Operation::kMin:
+            return copy_bulk<Reduce<Kind, Operation::kMin>>;
+        case Operation::kMax:
+            return copy_bulk<Reduce<Kind, Operation::kMax>>;
+        case Operation::kInc:
+            return copy_bulk<Reduce<Kind, Operation::kInc>>;
+        case Operation::kDec:
+            return copy_bulk<Reduce<Kind, Operation::kDec>>;
+        case Operation::kAnd:
+            return copy_bulk<Reduce<Kind, Operation::kAnd>>;
+        case Operation::kOr:
+            return copy_bulk<Reduce<Kind, Operation::kOr>>;
+        case Operation::kXor:
+            return copy_bulk<Reduce<Kind, Operation::kXor>>;
+        default:
+            return nullptr;
+    }
+}
+
+template <class Kind>
+Handler find_half_reduction(Operation operation) {
+    switch (operation) {
+        case Operation::kAdd:
+            return copy_bulk<Reduce<Kind, Operation::kAdd>>;
+        case Operation::kMin:
+            return copy_bulk<Reduce<Kind, Operation::kMin>>;
+        case Operation::kMax:
+            return copy_bulk<Reduce<Kind, Operation::kMax>>;
+        default:
+            return nullptr;
+    }
+}
+
+Handler find_reduction(const Key& key) {
+    switch (key.type[0]) {
+        case Type::kB32:
+        case Type::kU32:
+            return find_integer_reduction<Integer<uint32_t>>(key.operation);
+        case Type::kS32:
+            return find_integer_reduction<Integer<int32_t>>(key.operation);
+        case Type::kB64:
+        case Type::kU64:
+            return find_integer_reduction<Integer<uint64_t>>(key.operation);
+        case Type::kS64:
+            return find_integer_reduction<Integer<int64_t>>(key.operation);
+        case Type::kF16:
+            return find_half_reduction<Half<false>>(key.operation);
+        case Type::kBf16:
+            return find_half_reduction<Half<true>>(key.operation);
+        case Type::kF32:
+            return copy_bulk<Reduce<Single, Operation::kAdd>>;
+        case Type::kF64:
+            return copy_bulk<Reduce<Double, Operation::kAdd>>;
+        default:
+            return nullptr;
+    }
 }
 
 // Groups of copies are complete when they are committed.
@@ -98,7 +195,8 @@ Handler find_async_copy(const Key& key) {
         key.has(Modifier::kWaitAll) || key.has(Modifier::kPrefetch)) {
         return nothing_to_wait_for;
     }
-    if (key.has(Modifier::kBulk)) return copy_bulk;
+    if (key.has(Modifier::kReduce)) return find_reduction(key);
+    if (key.has(Modifier::kBulk)) return copy_bulk<Copy>;
     switch (key.bits[0]) {  // of what one lane copies
         case 32:
             return copy_lanes<4>;

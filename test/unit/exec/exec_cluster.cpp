@@ -121,6 +121,44 @@ TEST_CASE("A block waits at its mbarrier for the threads of another") {
     for (uint32_t i = 0; i < done.out.size(); ++i) REQUIRE(done.out[i] == (i ^ 64));
 }
 
+TEST_CASE("A bulk copy reaches the like place of all blocks that its mask names") {
+    // The cluster's first block copies its first 16 results' place to blocks 0 and 2.
+    const std::string code =
+        std::string(
+            ".reg .b16 %m; mov.u32 %r, %cluster_ctarank; mov.b16 %m, MASK;\n"
+            "setp.eq.u32 %p, %t, 0; @%p mbarrier.init.shared.b64 [bar], 1;\n"
+            "mov.u32 %at, tile; shl.b32 %w, %t, 2; add.u32 %at, %at, %w;\n"
+            "st.shared.b32 [%at], 7; ld.param.u64 %far, [out];\n"
+            "setp.eq.u32 %q, %i, 0; @%q st.global.b32 [%far], 10;\n"
+            "@%q st.global.b32 [%far+4], 11; @%q st.global.b32 [%far+8], 12;\n"
+            "@%q st.global.b32 [%far+12], 13;\n") +
+        kMeet +
+        "and.b32 %v, %r, 1; setp.eq.and.u32 %q, %v, 0, %p;\n"
+        "@%q mbarrier.arrive.expect_tx.shared::cta.b64 _, [bar], 16;\n" +
+        kMeet +
+        "setp.eq.and.u32 %q, %r, 0, %p;\n"
+        "@%q cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes."
+        "multicast::cluster [tile], [%far], 16, [bar], %m;\n"
+        "setp.ne.u32 %q, %v, 0; @%q bra meet;\n"
+        "again: mbarrier.try_wait.parity.shared::cta.b64 %q, [bar], 0; @!%q bra again;\n"
+        "meet: " +
+        kMeet + "ld.shared.b32 %v, [%at]; st.global.b32 [%out], %v;\n" + kMeet;
+    const auto with_mask = [&](const std::string& mask) {
+        std::string text = code;
+        return run(text.replace(text.find("MASK"), 4, mask), {4, 1, 1}, {4, 1, 1}, 32);
+    };
+    const Run done = with_mask("5");
+    REQUIRE_FALSE(done.fault);
+    for (uint32_t i = 0; i < done.out.size(); ++i) {
+        const bool reached = i / 32 % 2 == 0 && i % 32 < 4;
+        REQUIRE(done.out[i] == (reached ? 10 + i % 32 : 7));
+    }
+    // There is no block of rank 4.
+    const Run beyond = with_mask("21");
+    REQUIRE(beyond.fault);
+    CHECK(beyond.fault->kind == FaultKind::kIllegalAddress);
+}
+
 TEST_CASE("Threads that have ended are not waited for at the cluster's barrier") {
     const Run done = run(std::string("mov.u32 %r, %cluster_ctarank; setp.eq.u32 %p, %r, 1;\n"
                                      "@%p ret; setp.gt.u32 %q, %t, 20; @%q ret;\n") +

@@ -139,6 +139,8 @@ const char* const kAccepted[] = {
     "mbarrier.arrive.shared.b64 %d1,[sv];",
     "mbarrier.try_wait.parity.shared.b64 %p1,[sv],%r1;",
     "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [sv],[%d1],16,[sv];",
+    "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+    "[sv],[%d1],16,[sv],%h1;",
     "brx.idx %r1,targets;",
     "bar.sync 0;",
     "bar.sync %r1,64;",

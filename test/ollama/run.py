@@ -121,7 +121,7 @@ class Machine:
 
 
 def generation_case(machine, generation, layout):
-    """As a service and from a shell; by UUID and by number; within a refresh's limit, and 1 s of the driver's."""
+    """As a service and from a shell, by UUID and by number; in time."""
     def case():
         directory = machine.install(layout)
         try:

@@ -12,6 +12,7 @@ constexpr std::string_view kDriver = "--driver=";
 constexpr std::string_view kControlFd = "--control-fd=";
 constexpr std::string_view kOutputFd = "--output-fd=";
 constexpr std::string_view kProbe = "--probe";
+constexpr std::string_view kTelemetry = "--telemetry";
 constexpr std::string_view kNoFences = "--no-fences";
 
 bool parse_fd(std::string_view text, int& fd) {
@@ -48,6 +49,9 @@ std::vector<std::string> WorkerArguments::to_strings() const {
     if (!fences) {
         words.emplace_back(kNoFences);
     }
+    if (telemetry) {
+        words.emplace_back(kTelemetry);
+    }
     if (probe) {
         words.emplace_back(kProbe);
         words.push_back(std::string(kOutputFd) + std::to_string(output_fd));
@@ -74,6 +78,8 @@ std::optional<WorkerArguments> WorkerArguments::parse(std::span<char* const> arg
             result.fences = false;
         } else if (word == kProbe) {
             result.probe = true;
+        } else if (word == kTelemetry) {
+            result.telemetry = true;
         } else if (word.starts_with(kControlFd)) {
             if (!parse_fd(word.substr(kControlFd.size()), result.control_fd)) {
                 return std::nullopt;

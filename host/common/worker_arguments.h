@@ -29,6 +29,9 @@ struct WorkerArguments {
     /// Probe: load the driver, write one Facts structure to output_fd, end with 0. On failure: one
     /// line to stderr that says why, and end with 1.
     bool probe = false;
+    /// Telemetry: answer what cubard asks of the host's NVML (host/worker/telemetry.h) on
+    /// control_fd. No CUDA driver is loaded.
+    bool telemetry = false;
     int output_fd = -1;
     int control_fd = -1;  ///< SOCK_SEQPACKET socket for ControlClient, unless it is a probe
 

@@ -87,6 +87,7 @@ Guest::Guest(const VmConfig& config, WorkerSetting& setting, Ledger& ledger, con
     for (std::uint32_t i = 0; i <= memory_.plan().channels; ++i) {
         doorbells_.push_back(new_doorbell());
     }
+    watch_telemetry();
     memory_.begin_serving(facts, kCubardPeer, kFirstChannelPeer);
     watch_doorbell();
 }
@@ -105,6 +106,7 @@ Guest::Guest(const VmConfig& config, WorkerSetting& setting, Ledger& ledger, con
     for (std::uint32_t i = 0; i <= memory_.plan().channels; ++i) {
         doorbells_.push_back(take(kept, doorbell_name(i)));
     }
+    watch_telemetry();
     memory_.begin_serving(facts, kCubardPeer, kFirstChannelPeer);
     for (std::uint32_t number = 0; number < channels_.size(); ++number) {
         Channel& channel = channels_[number];

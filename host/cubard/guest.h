@@ -16,6 +16,7 @@
 #include "host/cubard/ledger.h"
 #include "host/cubard/shared_memory.h"
 #include "host/cubard/status.h"
+#include "host/cubard/telemetry_source.h"
 #include "host/cubard/worker_process.h"
 #include "transport/host_words.h"
 #include "transport/telemetry.h"
@@ -88,6 +89,7 @@ private:
     void on_worker_end(std::uint32_t number, const std::string& how);
     void beat();
     void set_dead(std::uint32_t number, SessionError error);
+    void watch_telemetry();
     void answer_telemetry();
     Telemetry telemetry() const;
     void log_end(std::uint32_t number, const std::string& how) const;
@@ -99,6 +101,8 @@ private:
     const Facts& facts_;
     GuestMemory memory_;
     transport::TelemetryWriter telemetry_{memory_.telemetry()};
+    bool telemetry_due_ = false;
+    std::optional<TelemetrySource::Listener> telemetry_listener_;
     GuestBook book_;
     GranuleLedger granules_;
     std::vector<transport::Descriptor> doorbells_;

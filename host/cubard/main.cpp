@@ -35,6 +35,7 @@
 #include "host/cubard/event_loop.h"
 #include "host/cubard/probe.h"
 #include "host/cubard/status.h"
+#include "host/cubard/telemetry_source.h"
 #include "host/cubard/vm.h"
 
 namespace cubar::host {
@@ -203,6 +204,10 @@ void serve(const Config& config, const Places& places) {
     DriverChoice choice = choose_driver(config, places);
     log_driver(choice);
     WorkerSetting setting{loop, std::move(choice.program), std::move(choice.isolation), {}};
+    std::optional<TelemetrySource> telemetry;
+    if (setting.program.gpu == Gpu::kNvidia) {
+        setting.telemetry = &telemetry.emplace(setting);
+    }
     if ((config.descriptor_store != StoreChoice::kNone || config.control) &&
         ::mkdir(config.runtime_directory.c_str(), 0755) != 0 && errno != EEXIST) {
         throw std::system_error(errno, std::generic_category(), config.runtime_directory);

@@ -230,7 +230,8 @@ Child spawn_worker(const WorkerProgram& program, const Isolation& isolation,
     WorkerArguments options{.gpu = program.gpu,
                             .driver = program.driver,
                             .fences = program.fences,
-                            .probe = request.probe};
+                            .probe = request.probe,
+                            .telemetry = request.telemetry};
     (request.probe ? options.output_fd : options.control_fd) = kWorkerDescriptor;
     std::vector<std::string> words = options.to_strings();
     words.insert(words.begin(), program.path);

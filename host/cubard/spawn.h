@@ -40,6 +40,7 @@ struct SpawnRequest {
     int priority = 0;
     std::uint32_t uid_slot = 0;
     bool probe = false;
+    bool telemetry = false;
     int descriptor = -1;  ///< control socket, or the pipe that a probe writes to
     int output = -1;      ///< where its stdout and stderr go
 };

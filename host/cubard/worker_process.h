@@ -22,12 +22,15 @@ private:
     std::set<std::uint32_t> taken_;
 };
 
+class TelemetrySource;
+
 /// What all workers of this cubard have in common.
 struct WorkerSetting {
     EventLoop& loop;
     WorkerProgram program;
     Isolation isolation;
     UidSlots uids;
+    TelemetrySource* telemetry = nullptr;  ///< null: nobody asks the host's NVML
 };
 
 /// A worker's process and what it says. Killed, and waited for by nobody, when this goes; so it

@@ -24,6 +24,7 @@
 #include "host/worker/probe.h"
 #include "host/worker/pulse.h"
 #include "host/worker/session.h"
+#include "host/worker/telemetry.h"
 #include "transport/futex.h"
 #include "transport/wait.h"
 
@@ -184,6 +185,10 @@ int run(int count, char** words) {
     const auto arguments = WorkerArguments::parse(
         std::span(words, static_cast<std::size_t>(count)).subspan(count > 0 ? 1 : 0));
     if (!arguments) return complain("this program is started by cubard");
+    if (arguments->telemetry) {
+        const std::string problem = answer_telemetry(arguments->control_fd);
+        return problem.empty() ? 0 : complain(problem);
+    }
     return arguments->probe ? probe(*arguments) : serve(*arguments);
 }
 

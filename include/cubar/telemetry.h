@@ -50,7 +50,7 @@ enum class Gauge : std::uint32_t {
     kPcieWidth = 31,
     kMaxPcieGeneration = 32,
     kMaxPcieWidth = 33,
-    kPcieSent = 34,  ///< KB/s
+    kPcieSent = 34,  ///< KB/s; measuring takes NVML longer than an answer may take
     kPcieReceived = 35,
     kPcieReplays = 36,
     kEccMode = 37,

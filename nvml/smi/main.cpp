@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// cubar-smi(1): the GPUs of this guest, as nvidia-smi shows those of a machine.
+// cubar-smi(8): the GPUs of this guest, as nvidia-smi shows those of a machine.
 #include <cstdio>
 #include <string>
 #include <string_view>

@@ -115,7 +115,7 @@ def make_deb(out, work):
 
 
 def rpm_file_list(tree):
-    """The host's files as a spec names them."""
+    """A package's files as a spec names them."""
     for path in sorted(tree.rglob("*")):
         name = "/" + str(path.relative_to(tree))
         if path.is_dir():
@@ -130,7 +130,8 @@ def make_rpm(version, release, out, work):
     spec = (ROOT / "packaging" / "rpm" / "cubar.spec").read_text(encoding="utf-8")
     source = work / "cubar.spec"
     source.write_text(spec + "\n" + rpm_changelog(release), encoding="utf-8")
-    (work / "host.files").write_text("\n".join(rpm_file_list(work / "host")), encoding="utf-8")
+    for tag in TAGS:
+        (work / f"{tag}.files").write_text("\n".join(rpm_file_list(work / tag)), encoding="utf-8")
     units = sorted(unit.name for unit in (work / "host/usr/lib/systemd/system").glob("*.*")
                    if unit.is_file() and "@" not in unit.name)
     definitions = {"_topdir": work / "rpm", "_rpmdir": out, "cubar_stage": work,

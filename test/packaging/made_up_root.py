@@ -12,7 +12,8 @@ from pathlib import Path
 RECORDED = ("systemctl", "udevadm", "deb-systemd-invoke")
 # What other packages of every distribution have, and so neither comes nor goes with ours.
 DISTRIBUTION = ("usr/sbin", "usr/lib/systemd/system", "usr/lib/udev/rules.d", "usr/lib/sysusers.d",
-                "usr/share/doc", "usr/share/man/man5", "usr/share/man/man8", "usr/share/bash-completion/completions",
+                "usr/share/doc", "usr/share/man/man1", "usr/share/man/man5", "usr/share/man/man8",
+                "usr/share/bash-completion/completions",
                 "usr/share/zsh/site-functions", "usr/share/zsh/vendor-completions")
 APPLETS = ("cat", "cp", "grep", "ls", "mkdir", "rm", "rmdir", "sed", "sh")
 LIBC = ("/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6")

@@ -109,7 +109,8 @@ class Contents(unittest.TestCase):
         self.assertEqual(version, output("rpm", "-qp", "--qf", "%{VERSION}", PACKAGES["rpm"]))
 
     def test_every_command_has_its_page(self):
-        for files in self.lists.values():
+        on_host = (files_of_deb(PACKAGES["host deb"]), files_of_rpm(PACKAGES["host rpm"]))
+        for files in (*self.lists.values(), *on_host):
             for name in (f for f in files if re.match("/usr/s?bin/", f)):
                 self.assertTrue(any(f.startswith("/usr/share/man/") and f"/{Path(name).name}." in f
                                     for f in files), name)
@@ -134,8 +135,9 @@ class Contents(unittest.TestCase):
                     self.assertLessEqual(numbers, (2, 34), f"{path} needs {needed}")
 
     def test_lintian_and_rpmlint(self):
-        for command in (["lintian", "--fail-on", "error,warning", PACKAGES["deb"]],
-                        ["rpmlint", "-r", ROOT / "packaging/rpm/cubar.rpmlintrc", PACKAGES["rpm"]]):
+        for command in (["lintian", "--fail-on", "error,warning", PACKAGES["deb"], PACKAGES["host deb"]],
+                        ["rpmlint", "-r", ROOT / "packaging/rpm/cubar.rpmlintrc", PACKAGES["rpm"],
+                         PACKAGES["host rpm"]]):
             done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True,
                                   stderr=subprocess.STDOUT)
             self.assertEqual(0, done.returncode, done.stdout)

@@ -74,7 +74,8 @@ struct Sleeper {
 }  // namespace
 
 TEST_CASE("A wait as long as the last is seen to end at once", "[wait]") {
-    const auto work = GENERATE(as<Nanoseconds>{}, 250'000, 800'000, 1'100'000, 4'000'000, 10'000'000, 500'000'000);
+    const auto work = GENERATE(as<Nanoseconds>{}, 250'000, 800'000, 1'100'000, 4'000'000,
+                               10'000'000, 500'000'000);
     Sleeper sleeper;
     CAPTURE(work);
     CHECK(sleeper.wait(work).late <= work / 8 + Guest::kOversleep);

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <type_traits>
 
+#include "cubar/wire.h"
 #include "host/worker/driver.h"
 
 namespace cubar::fuzz {
@@ -62,6 +64,17 @@ inline host::Driver null_driver() {
         if (index >= 2) return CUDA_ERROR_INVALID_VALUE;
         *offset = index * 8;
         if (size != nullptr) *size = 8;
+        return CUDA_SUCCESS;
+    };
+    // A conditional node is answered with the graphs that it runs.
+    driver.cuGraphAddNode_v2 = [](CUgraphNode* node, CUgraph, const CUgraphNode*,
+                                  const CUgraphEdgeData*, std::size_t,
+                                  CUgraphNodeParams* parameters) {
+        static CUgraph bodies[std::size(wire::graph_add_conditional::Reply().body)] = {};
+        give(node);
+        if (parameters->type == CU_GRAPH_NODE_TYPE_CONDITIONAL) {
+            parameters->conditional.phGraph_out = bodies;
+        }
         return CUDA_SUCCESS;
     };
     return driver;

@@ -15,6 +15,7 @@ import cases  # noqa: E402
 import generation  # noqa: E402
 import image  # noqa: E402
 import llama  # noqa: E402
+import nvml  # noqa: E402
 from daemon import Cubard, DaemonError  # noqa: E402
 from guest import Guest, GuestError  # noqa: E402
 from program import environment, run  # noqa: E402
@@ -28,7 +29,8 @@ class Bench:
         self.arguments = arguments
         self.directory = directory
         self.cubard = Cubard(directory, arguments.cubard, arguments.softgpu)
-        self.programs = {path.name: path for path in (*arguments.programs, arguments.client)}
+        self.programs = {path.name: path
+                         for path in (*arguments.programs, arguments.client, arguments.smi)}
         self.guest = None
 
     def boot(self, initramfs, vmlinux, append=""):
@@ -73,6 +75,7 @@ def main():
     parser.add_argument("--libcuda", type=absolute, required=True, help="the guest's libcuda.so.1")
     parser.add_argument("--softgpu", type=absolute, required=True, help="the host's libcuda.so.1")
     parser.add_argument("--client", type=absolute, required=True)
+    parser.add_argument("--smi", type=absolute, required=True, help="cubar-smi")
     parser.add_argument("--cuda-libraries", required=True, help="directory of libcudart.so.13")
     parser.add_argument("programs", nargs="*", type=absolute, help="conformance programs")
     arguments = parser.parse_args()
@@ -83,7 +86,7 @@ def main():
         print("Bail out! " + " ".join(str(failure).splitlines()))
         return 1
     shared = [*map(cases.program_case, (p.name for p in arguments.programs)), *generation.CASES,
-              *cases.SHARED_BOOT]
+              *nvml.CASES, *cases.SHARED_BOOT]
     print(f"1..{len(shared) + len(cases.LOCKED_BOOT)}")
     results = []
     with tempfile.TemporaryDirectory(prefix="cubar-vm-") as name:

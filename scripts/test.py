@@ -14,7 +14,7 @@ import sys
 
 import fuzz
 import fuzz_coverage
-from build import Build
+from build import ROOT, Build
 from counting import Count, count_cases
 
 # Slow machines and sanitizers share these limits; a test that hangs is still ended.
@@ -53,6 +53,30 @@ def run_tests(build, wanted, targets=None):
     return count_log(log) if log.exists() else Count(failed=1)
 
 
+SYSTEM_TARGETS = ("host/cubard/cubard", "host/cubard/cubar-keeper", "host/worker/cubar-worker",
+                  "softgpu/libcuda.so.1", "test/vm/client", "test/ollama/replica-in_process",
+                  "test/ollama/replica-runner", "test/ollama/replica-probe")
+
+
+def run_system(release, cuda):
+    """Builds the packages and what stands on the host's side, and boots Debian for them."""
+    packages = ROOT / "build" / "packages"
+    made = subprocess.run([sys.executable, ROOT / "scripts" / "package.py", "--cuda", cuda], check=False)
+    found = list(packages.glob("cubar-ollama_*.deb"))
+    if made.returncode != 0 or len(found) != 1 or not release.compile(SYSTEM_TARGETS):
+        print(f"{packages} has {len(found)} packages cubar-ollama, or the build failed")
+        return Count(failed=1)
+    with subprocess.Popen(
+            [sys.executable, ROOT / "test" / "system" / "run.py", "--cache", ROOT / "build" / "cache",
+             "--build", release.directory, "--package", found[0],
+             "--cuda-libraries", f"{cuda}/lib64"], stdout=subprocess.PIPE, text=True) as process:
+        said = []
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            said.append(line)
+    return count_cases("".join(said), process.returncode == 0)
+
+
 def sections(arguments):
     """What runs, in order: a title and a function that returns its count."""
     cuda = arguments.cuda
@@ -63,8 +87,13 @@ def sections(arguments):
     asan = Build("asan", cuda, ["-Db_sanitize=address,undefined", *instrumented])
     tsan = Build("tsan", cuda, ["-Db_sanitize=thread", *instrumented])
     slow = arguments.full
+    system = "a guest with systemd", lambda: run_system(release, cuda)
+    if arguments.section == "system":
+        yield system
+        return
     yield "release", lambda: run_tests(
         release, lambda _, suites: "gpu" not in suites and (slow or "full" not in suites), targets=())
+    yield system
     yield "address and undefined-behaviour sanitizers", lambda: run_tests(
         asan, lambda _, suites: "unit" in suites)
     yield "thread sanitizer", lambda: run_tests(
@@ -77,6 +106,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cuda", required=True, help="directory of the CUDA Toolkit")
     parser.add_argument("--full", action="store_true", help="matrices, reboots and soaks too")
+    parser.add_argument("section", nargs="?", choices=["system"],
+                        help="this alone; OLLAMA names a real ollama for it")
     total = Count()
     for title, section in sections(parser.parse_args()):
         print(f"=== {title}", flush=True)

@@ -13,6 +13,7 @@ LIBRARIES = f"{PREFIX}/lib/ollama"
 # The replicas of test/ollama and their arguments.
 GENERATIONS = {"replica-in_process": f"{LIBRARIES} {STUB.rpartition('/')[0]}", "replica-runner": "",
                "replica-probe": "570"}
+REFRESH = 3  # seconds that the newest ollama gives its probe
 RECOVERY = 60  # seconds in which something that is tried again must be there
 
 
@@ -49,24 +50,30 @@ def every_generation_finds_it(bench):
     """Their replicas, as the service with its drop-in starts them and from a member's shell."""
     inherited = re.search(r"LD_LIBRARY_PATH=(\S+)", succeed(bench, "systemctl show -P Environment ollama"))
     expect(inherited, "the drop-in gives no LD_LIBRARY_PATH")
+    ours = our_library(bench)
+    linked = f"{LIBRARIES}/libcuda.so.1"
+    expect(succeed(bench, f"readlink -f {linked}").strip() == ours, f"{linked} does not lead to {ours}")
     child = f"{LIBRARIES}:{LIBRARIES}/{VARIANT}"
+    services, shells = [], []
+    for program, arguments in GENERATIONS.items():
+        own = program == "replica-in_process"  # the service itself; the others are started by it
+        path = inherited[1] if own else f"{child}:{inherited[1]}"
+        command = f"/host/bin/{program} {arguments}"
+        services.append("systemd-run --quiet --wait --pipe --collect -p User=ollama -p "
+                        f"SupplementaryGroups=cubar -E LD_LIBRARY_PATH={path} {command}")
+        shells.append(command if own else f"LD_LIBRARY_PATH={child} {command}")
+    discover(bench, services, "root", (ours, linked))
     with member(bench) as user:
-        for program, arguments in GENERATIONS.items():
-            own = program == "replica-in_process"
-            command = f"/host/bin/{program} {arguments}"
-            service = "LD_LIBRARY_PATH=" + (inherited[1] if own else f"{child}:{inherited[1]}")
-            shell = "" if own else f"LD_LIBRARY_PATH={child}"
-            discovers(bench, "systemd-run --quiet --wait --pipe --collect -p User=ollama "
-                             f"-p SupplementaryGroups=cubar -E {service} {command}", "root")
-            discovers(bench, f"{shell} {command}", user)
+        discover(bench, shells, user, (ours, linked))
 
 
-def discovers(bench, script, user):
-    said = succeed(bench, script, user)
-    library = re.search(r"^library (.*)$", said, re.M)
-    expect(library and re.search(r"^device \d", said, re.M), f"{script} found no device: {said}")
-    path = succeed(bench, f"readlink -f {library[1]}").strip()
-    expect(path == our_library(bench), f"{script} took {path}")
+def discover(bench, commands, user, libraries):
+    """Each finds the GPU in one of the libraries, in the time that ollama allows a refresh."""
+    said = succeed(bench, "set -e\n" + "\n".join(f"echo next\n{command}" for command in commands), user)
+    for command, part in zip(commands, said.split("next\n")[1:], strict=True):
+        found = dict(line.split(" ", 1) for line in part.splitlines())
+        expect(found.get("library") in libraries and "device" in found, f"{command} found {part}")
+        expect(float(found["seconds"]) < REFRESH, f"{command} took {found['seconds']} s")
 
 
 def restarts(bench):

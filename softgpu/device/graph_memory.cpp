@@ -143,6 +143,11 @@ GraphMemory::Prepared GraphMemory::prepare(std::span<const Step> steps, bool aut
 void GraphMemory::launched(std::span<const Step> steps, const Point& end) {
     std::vector<GraphBlockRef> ended;  // released without the lock
     std::lock_guard lock(mutex_);
+    // While all of them count as in use: the launch may have ended by now.
+    for (const Step& step : steps) {
+        Counts& counts = counts_[step.block->device_.ordinal()];
+        counts.used_high = std::max(counts.used_high, used(step.block->device_));
+    }
     for (const Step& step : steps) {
         GraphBlock& block = *step.block;
         --block.launching_;
@@ -153,10 +158,6 @@ void GraphMemory::launched(std::span<const Step> steps, const Point& end) {
         } else if (block.live_) {
             ended.push_back(end_locked(block));
         }
-    }
-    for (const Step& step : steps) {
-        Counts& counts = counts_[step.block->device_.ordinal()];
-        counts.used_high = std::max(counts.used_high, used(step.block->device_));
     }
 }
 

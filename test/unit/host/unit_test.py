@@ -115,7 +115,9 @@ class Confined(Case):
         notify.settimeout(LIMIT)
         self.cubard = subprocess.Popen(
             self.command(), stdout=self.log, stderr=self.log, preexec_fn=enter,
-            env=dict(os.environ, NOTIFY_SOCKET=path, WATCHDOG_USEC="100000"))
+            # The sanitizer's search for leaks traces the process, which the unit forbids.
+            env=dict(os.environ, NOTIFY_SOCKET=path, WATCHDOG_USEC="100000",
+                     LSAN_OPTIONS="detect_leaks=0" if enter else ""))
         with notify:
             self.assertIn(b"READY=1", notify.recv(200), self.text())
             _, memory, doorbells = self.guest()

@@ -5,7 +5,7 @@ Each says the same each time that it is run on an unchanged machine.
 """
 
 COMMANDS = (
-    "ls -l /usr/bin /usr/lib/x86_64-linux-gnu",
+    "ls -l /usr/lib/x86_64-linux-gnu",
     "cat /etc/os-release",
     "ps -o comm= -p 1",
     "ssh -V",

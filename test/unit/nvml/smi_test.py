@@ -9,8 +9,10 @@ import os
 import subprocess
 import sys
 import unittest
+from pathlib import Path
 
 SMI = os.path.abspath(sys.argv.pop(4))
+COMPLETION = Path(__file__).resolve().parents[3] / "packaging" / "completion" / "cubar-smi.bash"
 
 from nvml_test import MIB, QUOTA, Cubard, Cuda  # noqa: E402  (takes its own arguments first)
 
@@ -62,6 +64,16 @@ class Smi(unittest.TestCase):
         fields = self.good("--help-query-gpu").split()
         line = self.good("--query-gpu=" + ",".join(fields), "--format=csv,noheader")
         self.assertEqual(line.count(", "), len(fields) - 1)
+
+    def test_bash_completes(self):
+        for words, wanted in (("--js", ["--json"]), ("--query-gpu = utilization.g", ["utilization.gpu"]),
+                              ("--query-gpu = name,memory.t", ["name,memory.total"]),
+                              ("--format = csv,nou", ["csv,nounits"])):
+            script = (f"source {COMPLETION}; compopt() {{ :; }}; COMP_WORDS=(cubar-smi {words}); "
+                      "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _cubar_smi; echo \"${COMPREPLY[@]}\"")
+            result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=20,
+                                    env=dict(os.environ, PATH=f"{os.path.dirname(SMI)}:{os.environ['PATH']}"))
+            self.assertEqual(result.stdout.split(), wanted, result.stderr)
 
     def test_misuse(self):
         for arguments in (["--query-gpu=colour", "--format=csv"], ["--query-gpu=name"],

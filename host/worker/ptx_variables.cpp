@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <cstring>
 #include <limits>
 #include <optional>
 
@@ -215,17 +214,13 @@ bool in_instruction(std::string_view before) {
 
 std::uint64_t ptx_variable_bytes(std::string_view text) {
     std::uint64_t bytes = 0;
-    std::size_t at = 0;
     std::size_t budget = multiply(text.size(), kCommentsAgain);
-    while (at < text.size()) {
-        const void* const found =
-            memmem(text.data() + at, text.size() - at, kGlobal.data(), kGlobal.size());
-        if (found == nullptr) break;
-        const std::size_t begin =
-            static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
-        at = begin + kGlobal.size();
+    std::size_t at = 0;
+    while ((at = text.find(kGlobal, at)) != std::string_view::npos) {
+        const std::string_view before = text.substr(0, at);
+        at += kGlobal.size();
         const bool longer = at < text.size() && in_name(text[at]);
-        if (longer || in_instruction(text.substr(0, begin))) continue;
+        if (longer || in_instruction(before)) continue;
         bytes = add(bytes, declaration(text.substr(at), budget));
         if (budget == 0) return kMost;
     }

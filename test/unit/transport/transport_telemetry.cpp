@@ -151,11 +151,16 @@ TEST_CASE("Who asks while another process holds the lock waits for that one's an
     Telemetry telemetry{};
     CHECK(reader.read(telemetry, 20 * kMillisecond) == Error::kHostSilent);
     CHECK(host.pages.asked.load() == 0);
+    // Again and again: an answer to what was asked before the reader came is not for it.
+    std::atomic<bool> over{false};
     std::thread helper([&] {
-        host.pages.asked.store(1);
-        host.device->ring_doorbell(host.memory.header().cubard_peer);
+        for (std::uint64_t number = 1; !over; ++number) {
+            host.pages.asked.store(number);
+            host.device->ring_doorbell(host.memory.header().cubard_peer);
+        }
     });
     CHECK(reader.read(telemetry, kLong) == Error::kNone);
+    over = true;
     helper.join();
     CHECK(whole(telemetry));
 }

@@ -23,6 +23,7 @@ DECODERS = {
     "ivshmem": ["host/cubard/ivshmem.cpp"],
     "ptx": ["softgpu/ptx/*.cpp"],
     "records": ["generate/host_dispatch.cpp", "transport/ring_consumer.cpp"],
+    "variables": ["host/worker/ptx_variables.cpp"],
 }
 
 

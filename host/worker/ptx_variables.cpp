@@ -14,7 +14,6 @@ constexpr std::string_view kGlobal = ".global";
 constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t kUnknownElement = 32;  // textures and surfaces take 28
 constexpr std::uint64_t kWarpSize = 32;
-constexpr std::size_t kLongestInstruction = 256;
 
 // Every declaration is looked for to its end, also in what may be a comment of another one. So that
 // no text makes that quadratic, comments may be skipped so many times over, which no compiler
@@ -148,28 +147,36 @@ std::uint64_t skip_initializer(Tokens& tokens) {
     return elements;
 }
 
+/// An expression is too much for any quota: ptxas refuses it, though not every driver does.
+std::uint64_t dimension(Tokens& tokens) {
+    std::uint64_t size = constant(tokens.now()).value_or(kMost);
+    tokens.next();
+    for (; !tokens.is(']') && !tokens.is('>'); tokens.next()) {
+        size = kMost;
+        if (tokens.now().empty() || tokens.is(';')) break;
+    }
+    return size;
+}
+
 /// One name with its dimensions and initializer; nothing if it is none.
 std::optional<std::uint64_t> declarator(Tokens& tokens, std::uint64_t element) {
     if (!tokens.is_name()) return std::nullopt;
     tokens.next();
     std::uint64_t elements = 1;
-    bool open = false;  // the first dimension is the initializer's
+    bool open = false;  // there is a row for each element of the initializer at the most
     while (tokens.is('[') || tokens.is('<')) {
         tokens.next();
-        if (tokens.is(']')) {
+        const std::uint64_t size = tokens.is(']') ? 0 : dimension(tokens);
+        if (size == 0) {
             open = true;
         } else {
-            const auto size = constant(tokens.now());
-            if (!size) return std::nullopt;
-            elements = multiply(elements, *size);
-            tokens.next();
+            elements = multiply(elements, size);
         }
-        if (!tokens.is(']') && !tokens.is('>')) return std::nullopt;
         tokens.next();
     }
     std::uint64_t initial = 0;
     if (tokens.is('=')) initial = skip_initializer(tokens);
-    if (open) elements = initial;
+    if (open) elements = multiply(elements, initial);
     return multiply(element, elements);
 }
 
@@ -178,6 +185,7 @@ std::uint64_t declaration(std::string_view text, std::size_t& budget) {
     Tokens tokens(text, budget);
     std::uint64_t element = kUnknownElement;
     std::uint64_t vector = 1;
+    if (!tokens.is_word()) return 0;  // no type
     for (; tokens.is_word() || tokens.is_number() || tokens.is('('); tokens.next()) {
         if (tokens.is('(')) {  // of an attribute
             while (!tokens.now().empty() && !tokens.is(')')) tokens.next();
@@ -197,19 +205,6 @@ std::uint64_t declaration(std::string_view text, std::size_t& budget) {
     }
 }
 
-/// Whether what ends here is part of an instruction's name, as in ld.global.
-bool in_instruction(std::string_view before) {
-    std::size_t length = 0;
-    while (length < before.size() && length < kLongestInstruction) {
-        const char c = before[before.size() - 1 - length];
-        if (!in_name(c) && c != '.') break;
-        ++length;
-    }
-    if (length == 0 || length == kLongestInstruction) return false;
-    const char first = before[before.size() - length];
-    return in_name(first) && std::isdigit(static_cast<unsigned char>(first)) == 0;
-}
-
 }  // namespace
 
 std::uint64_t ptx_variable_bytes(std::string_view text) {
@@ -217,10 +212,8 @@ std::uint64_t ptx_variable_bytes(std::string_view text) {
     std::size_t budget = multiply(text.size(), kCommentsAgain);
     std::size_t at = 0;
     while ((at = text.find(kGlobal, at)) != std::string_view::npos) {
-        const std::string_view before = text.substr(0, at);
         at += kGlobal.size();
-        const bool longer = at < text.size() && in_name(text[at]);
-        if (longer || in_instruction(before)) continue;
+        if (at < text.size() && in_name(text[at])) continue;
         bytes = add(bytes, declaration(text.substr(at), budget));
         if (budget == 0) return kMost;
     }

@@ -7,9 +7,9 @@
 namespace cubar::host {
 
 /// Bytes of global memory that the variables of a PTX text take, alignment aside; saturates. Counts
-/// what ptxas accepts as a declaration wherever it stands (PTX ISA, "State Spaces"), and at worst
-/// something besides: a comment that looks like one, or an instruction's operands. So a guest's
-/// text takes no memory that was not counted.
+/// what ptxas or softgpu accepts as a declaration, wherever it stands (PTX ISA, "State Spaces"), so
+/// that a guest's text takes no memory that was not counted. It may count something besides:
+/// comments that look like one, and 16 bytes for the operands of each cvta.to.global.u64.
 std::uint64_t ptx_variable_bytes(std::string_view text);
 
 }  // namespace cubar::host

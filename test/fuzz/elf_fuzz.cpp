@@ -61,6 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const image::Bytes input = std::as_bytes(std::span(data, size));
     (void)image::elf_table_length(input);
     check(image::parse_kernel_params(input));
+    (void)image::elf_nobits_bytes(input);
     const auto elf = image::ElfReader::open(input);
     if (elf) {
         require(elf->length() <= size);

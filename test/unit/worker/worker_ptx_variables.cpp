@@ -48,6 +48,11 @@ TEST_CASE("variables of PTX are counted as ptxas lays them out", "[ptx_variables
     CHECK(ptx_variable_bytes(".global .b8 x[99999999999999999999];") == kTooMuch);
     CHECK(ptx_variable_bytes(".global .b8 x[4294967296][4294967296];") == kTooMuch);
     CHECK(ptx_variable_bytes(".global .b8 x[18446744073709551615], y;") == kTooMuch);
+    // Two rows for ptxas, three at the most for us.
+    CHECK(ptx_variable_bytes(".global .b8 a[][50]={{1,2},{3}};") == 150);
+    // Expressions, which ptxas refuses and softgpu computes.
+    CHECK(ptx_variable_bytes(".global .b8 x[100*1024];") == kTooMuch);
+    CHECK(ptx_variable_bytes(".global .b8 x[(16)];") == kTooMuch);
 }
 
 TEST_CASE("no text hides a variable of PTX", "[ptx_variables]") {
@@ -59,19 +64,22 @@ TEST_CASE("no text hides a variable of PTX", "[ptx_variables]") {
     CHECK(ptx_variable_bytes(".target sm_80, texmode_unified\n.global .b8 q[100];") == 100);
     CHECK(ptx_variable_bytes(".loc 1 2 3\n.global .b8 q[100];") == 100);
     CHECK(ptx_variable_bytes("// .global .b8 a = {\n.global .b8 q[100];") == 100);
+    CHECK(ptx_variable_bytes(".target sm_80.global.b8 q[100];") == 100);
+    // An instruction that looks like one.
+    CHECK(ptx_variable_bytes("cvta.to.global.u64 %rd1, %rd2;") == 16);
 }
 
 TEST_CASE("what only looks like a variable of PTX takes nothing", "[ptx_variables]") {
     CHECK(ptx_variable_bytes("ld.global.u32 %r1, [%rd1];") == 0);
     CHECK(ptx_variable_bytes(".loc 1 2 3 ld.weak.global.v4.u32 {%r1, %r2, %r3, %r4}, [%rd1];") ==
           0);
-    CHECK(ptx_variable_bytes("cvta.to.global.u64 %rd1, %rd2;") == 0);
     CHECK(ptx_variable_bytes("ld .global .u32 %r, [%rd];") == 0);
     CHECK(ptx_variable_bytes(".entry k(.param .u64 .ptr .global .align 4 p) { ret; }") == 0);
     CHECK(ptx_variable_bytes(".extern .global .b8 x[];") == 0);
     CHECK(ptx_variable_bytes(".globalised .b8 x[7];") == 0);
     CHECK(ptx_variable_bytes(".const .b8 z[100]; .shared .b8 s[100];") == 0);
     CHECK(ptx_variable_bytes(".global") == 0);
+    CHECK(ptx_variable_bytes("// see .global table[count];") == 0);
     CHECK(ptx_variable_bytes(".global .b8 x[7]") == 0);  // no end: ptxas refuses it
 }
 

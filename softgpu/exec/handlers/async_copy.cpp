@@ -119,42 +119,23 @@ const Insn* copy_bulk(Warp& warp, const Insn* insn, uint32_t mask) {
     return insn + 1;
 }
 
+/// Of the operations that there are for `Kind`.
+template <class Kind, Operation... kOperations>
+Handler find_among(Operation operation) {
+    Handler found = nullptr;
+    ((operation == kOperations ? void(found = copy_bulk<Reduce<Kind, kOperations>>) : void()), ...);
+    return found;
+}
+
 template <class Kind>
 Handler find_integer_reduction(Operation operation) {
-    switch (operation) {
-        case Operation::kAdd:
-            return copy_bulk<Reduce<Kind, Operation::kAdd>>;
-        case Operation::kMin:
-            return copy_bulk<Reduce<Kind, Operation::kMin>>;
-        case Operation::kMax:
-            return copy_bulk<Reduce<Kind, Operation::kMax>>;
-        case Operation::kInc:
-            return copy_bulk<Reduce<Kind, Operation::kInc>>;
-        case Operation::kDec:
-            return copy_bulk<Reduce<Kind, Operation::kDec>>;
-        case Operation::kAnd:
-            return copy_bulk<Reduce<Kind, Operation::kAnd>>;
-        case Operation::kOr:
-            return copy_bulk<Reduce<Kind, Operation::kOr>>;
-        case Operation::kXor:
-            return copy_bulk<Reduce<Kind, Operation::kXor>>;
-        default:
-            return nullptr;
-    }
+    return find_among<Kind, Operation::kAdd, Operation::kMin, Operation::kMax, Operation::kInc,
+                      Operation::kDec, Operation::kAnd, Operation::kOr, Operation::kXor>(operation);
 }
 
 template <class Kind>
 Handler find_half_reduction(Operation operation) {
-    switch (operation) {
-        case Operation::kAdd:
-            return copy_bulk<Reduce<Kind, Operation::kAdd>>;
-        case Operation::kMin:
-            return copy_bulk<Reduce<Kind, Operation::kMin>>;
-        case Operation::kMax:
-            return copy_bulk<Reduce<Kind, Operation::kMax>>;
-        default:
-            return nullptr;
-    }
+    return find_among<Kind, Operation::kAdd, Operation::kMin, Operation::kMax>(operation);
 }
 
 Handler find_reduction(const Key& key) {

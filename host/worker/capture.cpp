@@ -140,11 +140,7 @@ CUresult handle_capture_info(Session& session, const transport::Record&,
                   &edges, &count));
     reply.status = static_cast<std::uint32_t>(status);
     if (status != CU_STREAM_CAPTURE_STATUS_ACTIVE) return CUDA_SUCCESS;
-    if (!session.graphs.find_filling(id, reply.graph)) {
-        reply.graph = session.graphs.handle_of(graph, {graph, {}, id});
-    } else if (session.graphs.graphs.find(reply.graph) == nullptr) {
-        return CUDA_ERROR_INVALID_VALUE;
-    }
+    CUBAR_TRY(session.graphs.graph_of(id, graph, reply.graph));
     reply.total = static_cast<std::uint32_t>(count);
     for (std::size_t index = request.first; index < count && reply.count < std::size(reply.node);
          ++index) {

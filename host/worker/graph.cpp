@@ -90,6 +90,14 @@ bool Graphs::find_filling(std::uint64_t capture, GraphHandle& graph) {
     return true;
 }
 
+CUresult Graphs::graph_of(std::uint64_t capture, CUgraph pointer, GraphHandle& graph) {
+    if (find_filling(capture, graph)) {
+        return graphs.find(graph) != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    }
+    graph = handle_of(pointer, {pointer, {}, capture});
+    return graph ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
 void Graphs::end_filling(std::uint64_t capture) {
     const std::lock_guard lock(mutex_);
     fillings_.erase(capture);

@@ -91,6 +91,9 @@ public:
     /// False: the capture is none of those.
     bool find_filling(std::uint64_t capture, GraphHandle& graph);
     void end_filling(std::uint64_t capture);
+    /// The graph that an active capture makes or fills, of which the driver says `pointer`.
+    /// CUDA_ERROR_INVALID_VALUE: it has ended meanwhile.
+    CUresult graph_of(std::uint64_t capture, CUgraph pointer, GraphHandle& graph);
 
     /// A condition of a graph, as long as the graph is there.
     void add_condition(CUgraphConditionalHandle condition, GraphHandle graph);

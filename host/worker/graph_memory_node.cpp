@@ -35,8 +35,8 @@ CUresult allocate_in_capture(Session& session, CUstream stream, CUmemoryPool poo
     CUBAR_TRY(ask(driver.cuStreamGetCaptureInfo_v3, stream, &status, &id, &graph, &nodes, &edges,
                   &count));
     if (status != CU_STREAM_CAPTURE_STATUS_ACTIVE) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-    const GraphHandle handle = session.graphs.handle_of(graph, {graph, {}, id});
-    if (!handle) return CUDA_ERROR_OUT_OF_MEMORY;
+    GraphHandle handle;
+    CUBAR_TRY(session.graphs.graph_of(id, graph, handle));
     return allocate_in_graph(
         session, handle, device, bytes,
         [&](CUdeviceptr& made) {

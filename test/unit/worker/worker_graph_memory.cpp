@@ -119,6 +119,12 @@ struct GraphMemorySession : FakeSession {
             gpu.capturing = true;
             return CUDA_SUCCESS;
         };
+        table.cuStreamBeginCaptureToGraph = [](CUstream, CUgraph, const CUgraphNode*,
+                                               const CUgraphEdgeData*, std::size_t,
+                                               CUstreamCaptureMode) {
+            gpu.capturing = true;
+            return CUDA_SUCCESS;
+        };
         table.cuStreamIsCapturing = [](CUstream, CUstreamCaptureStatus* status) {
             *status =
                 gpu.capturing ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
@@ -414,6 +420,20 @@ TEST_CASE("what a capture allocates is charged like a node", "[graph_memory]") {
         CHECK(end() == CUDA_ERROR_STREAM_CAPTURE_UNJOINED);
     }
     CHECK(fake.cubard.used() == 0);
+}
+
+TEST_CASE("a capture whose graph has ended allocates nothing", "[graph_memory]") {
+    GraphMemorySession fake;
+    wire::cuStreamBeginCaptureToGraph::Request begin{};
+    begin.stream = fake.stream.stream;
+    begin.graph = fake.make_graph();
+    wire::cuStreamBeginCaptureToGraph::Reply begun{};
+    REQUIRE(fake.call<wire::cuStreamBeginCaptureToGraph>(fake.context, {}, begin, begun) ==
+            CUDA_SUCCESS);
+    REQUIRE(fake.allocate_in_stream(1) == CUDA_SUCCESS);
+    REQUIRE(fake.destroy(begin.graph) == CUDA_SUCCESS);
+    CHECK(fake.allocate_in_stream(1) == CUDA_ERROR_INVALID_VALUE);
+    CHECK(fake.driver.count("allocate") == 1);
 }
 
 TEST_CASE("questions about graphs' memory are counted", "[graph_memory]") {

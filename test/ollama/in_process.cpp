@@ -21,20 +21,13 @@ using namespace ollama_replica;
 
 constexpr int kRefreshes = 3;
 
-struct Driver {
-    explicit Driver(const std::string& path) : library(path) {}
+struct InProcess : Driver {
+    using Driver::Driver;
 
     bool usable() {
-        return library.is_open() && library.find(init, "cuInit") &&
-               library.find(driver_version, "cuDriverGetVersion") &&
-               library.find(device_count, "cuDeviceGetCount") &&
-               library.find(device_get, "cuDeviceGet") &&
-               library.find(attribute, "cuDeviceGetAttribute") &&
-               library.find(uuid, "cuDeviceGetUuid") && library.find(name, "cuDeviceGetName") &&
+        return finds_functions() && library.find(uuid, "cuDeviceGetUuid") &&
                library.find(create, "cuCtxCreate_v3") && library.find(memory, "cuMemGetInfo_v2") &&
-               library.find(destroy, "cuCtxDestroy") && succeeded(init(0), "cuInit") &&
-               succeeded(driver_version(&version), "cuDriverGetVersion") &&
-               succeeded(device_count(&count), "cuDeviceGetCount");
+               library.find(destroy, "cuCtxDestroy") && starts();
     }
 
     bool show(int ordinal) const {
@@ -46,11 +39,7 @@ struct Driver {
         CUcontext context = nullptr;
         size_t free = 0;
         size_t total = 0;
-        if (!succeeded(device_get(&device, ordinal), "cuDeviceGet") ||
-            !succeeded(attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device),
-                       "major") ||
-            !succeeded(attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device),
-                       "minor") ||
+        if (!get(ordinal, device, major, minor) ||
             !succeeded(uuid(&id, device), "cuDeviceGetUuid") ||
             !succeeded(name(called, sizeof called, device), "cuDeviceGetName") ||
             !succeeded(create(&context, nullptr, 0, 0, device), "cuCtxCreate_v3")) {
@@ -62,16 +51,7 @@ struct Driver {
         return true;
     }
 
-    Library library;
-    int version = 0;
-    int count = 0;
-    CUresult (*init)(unsigned) = nullptr;
-    CUresult (*driver_version)(int*) = nullptr;
-    CUresult (*device_count)(int*) = nullptr;
-    CUresult (*device_get)(CUdevice*, int) = nullptr;
-    CUresult (*attribute)(int*, CUdevice_attribute, CUdevice) = nullptr;
     CUresult (*uuid)(CUuuid*, CUdevice) = nullptr;
-    CUresult (*name)(char*, int, CUdevice) = nullptr;
     CUresult (*create)(CUcontext*, CUexecAffinityParam*, int, unsigned, CUdevice) = nullptr;
     CUresult (*memory)(size_t*, size_t*) = nullptr;
     CUresult (*destroy)(CUcontext) = nullptr;
@@ -107,7 +87,7 @@ std::vector<fs::path> candidates(const std::vector<fs::path>& places) {
 }
 
 bool show_all(const fs::path& file) {
-    Driver driver(file);
+    InProcess driver(file);
     if (!driver.usable() || driver.count == 0) return false;
     std::printf("library %s\n", file.c_str());
     for (int ordinal = 0; ordinal < driver.count; ++ordinal) {

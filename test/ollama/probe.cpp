@@ -12,30 +12,15 @@ namespace {
 
 using namespace ollama_replica;
 
-struct Driver {
-    Library library{"libcuda.so.1"};
-    int version = 0;
-    int count = 0;
-    CUresult (*init)(unsigned) = nullptr;
-    CUresult (*driver_version)(int*) = nullptr;
-    CUresult (*device_count)(int*) = nullptr;
-    CUresult (*device_get)(CUdevice*, int) = nullptr;
-    CUresult (*attribute)(int*, CUdevice_attribute, CUdevice) = nullptr;
-    CUresult (*name)(char*, int, CUdevice) = nullptr;
+struct Probe : Driver {
+    Probe() : Driver("libcuda.so.1") {}
+
     CUresult (*total)(size_t*, CUdevice) = nullptr;
     CUresult (*bus_id)(char*, int, CUdevice) = nullptr;
 
     bool usable() {
-        return library.is_open() && library.find(init, "cuInit") &&
-               library.find(driver_version, "cuDriverGetVersion") &&
-               library.find(device_count, "cuDeviceGetCount") &&
-               library.find(device_get, "cuDeviceGet") &&
-               library.find(attribute, "cuDeviceGetAttribute") &&
-               library.find(name, "cuDeviceGetName") &&
-               library.find(total, "cuDeviceTotalMem_v2") &&
-               library.find(bus_id, "cuDeviceGetPCIBusId") && succeeded(init(0), "cuInit") &&
-               succeeded(driver_version(&version), "cuDriverGetVersion") &&
-               succeeded(device_count(&count), "cuDeviceGetCount");
+        return finds_functions() && library.find(total, "cuDeviceTotalMem_v2") &&
+               library.find(bus_id, "cuDeviceGetPCIBusId") && starts();
     }
 
     bool show(int ordinal) const {
@@ -46,11 +31,7 @@ struct Driver {
         char called[256] = "";
         char bus[32] = "";
         size_t bytes = 0;
-        if (!succeeded(device_get(&device, ordinal), "cuDeviceGet") ||
-            !succeeded(attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device),
-                       "major") ||
-            !succeeded(attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device),
-                       "minor") ||
+        if (!get(ordinal, device, major, minor) ||
             !succeeded(attribute(&integrated, CU_DEVICE_ATTRIBUTE_INTEGRATED, device),
                        "integrated") ||
             !succeeded(name(called, sizeof called, device), "cuDeviceGetName") ||
@@ -87,7 +68,7 @@ int driver_by_nvml() {
 int main(int count, char** arguments) {
     const auto begin = Clock::now();
     if (count != 2) return 2;
-    Driver driver;
+    Probe driver;
     if (!driver.usable()) {
         std::puts("no library");
         return 0;

@@ -57,6 +57,42 @@ inline bool succeeded(CUresult result, const char* call) {
     return result == CUDA_SUCCESS;
 }
 
+/// What every generation that opens libcuda.so.1 itself asks it; each asks something besides.
+struct Driver {
+    explicit Driver(const std::string& path) : library(path) {}
+
+    bool finds_functions() {
+        return library.is_open() && library.find(init, "cuInit") &&
+               library.find(driver_version, "cuDriverGetVersion") &&
+               library.find(device_count, "cuDeviceGetCount") &&
+               library.find(device_get, "cuDeviceGet") &&
+               library.find(attribute, "cuDeviceGetAttribute") &&
+               library.find(name, "cuDeviceGetName");
+    }
+    bool starts() {
+        return succeeded(init(0), "cuInit") &&
+               succeeded(driver_version(&version), "cuDriverGetVersion") &&
+               succeeded(device_count(&count), "cuDeviceGetCount");
+    }
+    bool get(int ordinal, CUdevice& device, int& major, int& minor) const {
+        return succeeded(device_get(&device, ordinal), "cuDeviceGet") &&
+               succeeded(attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device),
+                         "major") &&
+               succeeded(attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device),
+                         "minor");
+    }
+
+    Library library;
+    int version = 0;
+    int count = 0;
+    CUresult (*init)(unsigned) = nullptr;
+    CUresult (*driver_version)(int*) = nullptr;
+    CUresult (*device_count)(int*) = nullptr;
+    CUresult (*device_get)(CUdevice*, int) = nullptr;
+    CUresult (*attribute)(int*, CUdevice_attribute, CUdevice) = nullptr;
+    CUresult (*name)(char*, int, CUdevice) = nullptr;
+};
+
 /// As CUDA_VISIBLE_DEVICES names it.
 inline std::string name_of(const CUuuid& uuid) {
     std::string name = "GPU";

@@ -154,6 +154,14 @@ wire::cuStreamCreateWithPriority::Reply FakeSession::make_stream(ContextHandle c
     return reply;
 }
 
+GraphExecHandle FakeSession::make_exec(ContextHandle context, GraphHandle graph) {
+    wire::cuGraphInstantiateWithParams::Request request{};
+    request.graph = graph;
+    wire::cuGraphInstantiateWithParams::Reply reply{};
+    REQUIRE(call<wire::cuGraphInstantiateWithParams>(context, {}, request, reply) == CUDA_SUCCESS);
+    return reply.exec;
+}
+
 std::string FakeSession::broken() {
     broken_.wait(nullptr);
     return broken_.load();

@@ -114,6 +114,8 @@ public:
     ContextHandle make_context();
     wire::cuStreamCreateWithPriority::Reply make_stream(ContextHandle context, unsigned flags = 0);
 
+    GraphExecHandle make_exec(ContextHandle context, GraphHandle graph);
+
     /// Waits until the executor has found the stream broken, and says why.
     std::string broken();
     /// Waits until the fence is at the position or later.

@@ -93,14 +93,7 @@ struct GraphSession : FakeSession {
         REQUIRE(end_capture(graph) == CUDA_SUCCESS);
         return graph;
     }
-    GraphExecHandle instantiate(GraphHandle graph) {
-        wire::cuGraphInstantiateWithParams::Request request{};
-        request.graph = graph;
-        wire::cuGraphInstantiateWithParams::Reply reply{};
-        REQUIRE(call<wire::cuGraphInstantiateWithParams>(context, {}, request, reply) ==
-                CUDA_SUCCESS);
-        return reply.exec;
-    }
+    GraphExecHandle instantiate(GraphHandle graph) { return make_exec(context, graph); }
     CUresult destroy(GraphHandle graph) {
         wire::cuGraphDestroy::Reply reply{};
         return call<wire::cuGraphDestroy>(context, {}, {graph}, reply);

@@ -183,14 +183,7 @@ struct GraphMemorySession : FakeSession {
         if (result == CUDA_SUCCESS) address = reply.address;
         return result;
     }
-    GraphExecHandle instantiate(GraphHandle graph) {
-        wire::cuGraphInstantiateWithParams::Request request{};
-        request.graph = graph;
-        wire::cuGraphInstantiateWithParams::Reply reply{};
-        REQUIRE(call<wire::cuGraphInstantiateWithParams>(context, {}, request, reply) ==
-                CUDA_SUCCESS);
-        return reply.exec;
-    }
+    GraphExecHandle instantiate(GraphHandle graph) { return make_exec(context, graph); }
     CUresult destroy(GraphHandle graph) {
         wire::cuGraphDestroy::Reply reply{};
         return call<wire::cuGraphDestroy>({}, {}, {graph}, reply);

@@ -128,6 +128,17 @@ Return ask(State& state) {
     }
 }
 
+/// What a call does between nvmlInit and nvmlShutdown, with the lock held.
+template <typename Use>
+Return while_in_use(Use&& use) {
+    State* const own = state();
+    if (own == nullptr) {
+        return Return::kMemory;
+    }
+    const std::lock_guard lock(own->mutex);
+    return own->users == 0 ? Return::kUninitialized : use(*own);
+}
+
 }  // namespace
 
 Return initialise(bool need_devices) {
@@ -151,34 +162,22 @@ Return initialise(bool need_devices) {
 }
 
 Return shut_down() {
-    State* const own = state();
-    if (own == nullptr) {
-        return Return::kMemory;
-    }
-    const std::lock_guard lock(own->mutex);
-    if (own->users == 0) {
-        return Return::kUninitialized;
-    }
-    if (--own->users == 0) {
-        own->reader.reset();
-        own->device.reset();
-        own->last.reset();
-    }
-    return Return::kSuccess;
+    return while_in_use([](State& own) {
+        if (--own.users == 0) {
+            own.reader.reset();
+            own.device.reset();
+            own.last.reset();
+        }
+        return Return::kSuccess;
+    });
 }
 
 Return facts(const Facts*& facts) {
-    State* const own = state();
-    if (own == nullptr) {
-        return Return::kMemory;
-    }
-    const std::lock_guard lock(own->mutex);
-    if (own->users == 0) {
-        return Return::kUninitialized;
-    }
-    // As everything of NVML's, good until the caller's own nvmlShutdown.
-    facts = &own->device->facts();
-    return Return::kSuccess;
+    return while_in_use([&](State& own) {
+        // As everything of NVML's, good until the caller's own nvmlShutdown.
+        facts = &own.device->facts();
+        return Return::kSuccess;
+    });
 }
 
 Return find(Device device, Found& found) {
@@ -198,24 +197,18 @@ Device handle_of(std::uint32_t number) {
 }
 
 Return telemetry(Age age, Telemetry& telemetry) {
-    State* const own = state();
-    if (own == nullptr) {
-        return Return::kMemory;
-    }
-    const std::lock_guard lock(own->mutex);
-    if (own->users == 0) {
-        return Return::kUninitialized;
-    }
-    if (!own->reader) {
-        return Return::kNotSupported;
-    }
-    const bool good =
-        age == Age::kRecent && own->answered != 0 && transport::now() - own->answered < kRecent;
-    if (!good) {
-        CUBAR_NVML_TRY(ask(*own));
-    }
-    telemetry = *own->last;
-    return Return::kSuccess;
+    return while_in_use([&](State& own) {
+        if (!own.reader) {
+            return Return::kNotSupported;
+        }
+        const bool good =
+            age == Age::kRecent && own.answered != 0 && transport::now() - own.answered < kRecent;
+        if (!good) {
+            CUBAR_NVML_TRY(ask(own));
+        }
+        telemetry = *own.last;
+        return Return::kSuccess;
+    });
 }
 
 Return unsupported() {

@@ -48,7 +48,7 @@ public:
             !done(name_(device, name, sizeof name))) {
             return false;
         }
-        std::printf("nvml %s\n", name);
+        std::printf("nvml %llu %s\n", memory.total, name);
         free = memory.free;
         total = memory.total;
         return true;

@@ -15,6 +15,10 @@ namespace {
 using transport::Error;
 using transport::Failure;
 
+constexpr const char* kMendQuota =
+    "end a program that uses the GPU, or give this VM a larger quota, on the host: cubarctl usage, "
+    "and the VM's `memory` in cubard's configuration";
+
 std::string in_gib(std::uint64_t bytes) {
     char text[32];
     std::snprintf(text, sizeof text, "%.1f GiB", static_cast<double>(bytes) / (1 << 30));
@@ -63,17 +67,6 @@ void describe_host(const transport::Device& device, Report& report) {
         report.good("host", std::string(facts.host_driver) + ", GPU " + std::to_string(i) + ": " +
                                 facts.device[i].name + ", " + in_gib(facts.device[i].total_bytes));
     }
-}
-
-void describe_memory(const transport::Device& device, Report& report) {
-    if (device.memory_type() == transport::MemoryType::kWriteBack) {
-        report.good("memory type", "write-back: the GPU works on pinned memory, nothing is copied");
-        return;
-    }
-    report.note("memory type",
-                "write-combining: reads of the device are slow, so pinned memory is ordinary "
-                "memory, and the CPU copies each transfer once more",
-                "nothing in this VM changes it: it is so on hosts with AMD's processors");
 }
 
 bool check_session(transport::Device& device, Report& report) {
@@ -136,6 +129,11 @@ void check_first_calls(const std::string& path, Report& report) {
         result = memory(&free_bytes, &total_bytes);
         release(0);
     }
+    if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+        report.bad("quota", std::string("no device memory is left for what ") + call + " needs",
+                   kMendQuota);
+        return;
+    }
     if (result != CUDA_SUCCESS) {
         const char* name = nullptr;
         name_of(result, &name);
@@ -149,12 +147,22 @@ void check_first_calls(const std::string& path, Report& report) {
                                   " ms after cuInit began: " + in_gib(free_bytes) + " of " +
                                   in_gib(total_bytes) + " are free");
     if (free_bytes == 0) {
-        report.bad("quota", "no device memory is left for this VM",
-                   "end a program that uses the GPU, or give this VM a larger quota on the host");
+        report.bad("quota", "no device memory is left for this VM", kMendQuota);
     }
 }
 
 }  // namespace
+
+void describe_memory(transport::MemoryType type, Report& report) {
+    if (type == transport::MemoryType::kWriteBack) {
+        report.good("memory type", "write-back: the GPU works on pinned memory, nothing is copied");
+        return;
+    }
+    report.note("memory type",
+                "write-combining: reads of the device are slow, so pinned memory is ordinary "
+                "memory, and the CPU copies each transfer once more",
+                "nothing in this VM changes it: it is so on hosts with AMD's processors");
+}
 
 void check_calls(const std::string& selection, const std::string& library, Report& report) {
     auto device = transport::open_device(selection.c_str());
@@ -163,7 +171,7 @@ void check_calls(const std::string& selection, const std::string& library, Repor
         return;
     }
     describe_host(**device, report);
-    describe_memory(**device, report);
+    describe_memory((*device)->memory_type(), report);
     if (check_session(**device, report)) {
         check_first_calls(library, report);
     }

@@ -7,6 +7,7 @@
 #include "guest/doctor/report.h"
 #include "guest/files.h"
 #include "guest/ollama_config.h"
+#include "transport/memory_type.h"
 
 namespace cubar::tools {
 
@@ -19,6 +20,9 @@ void check_libraries(const Root& root, const OllamaConfig& config, Report& repor
 
 /// What ollama's service is told by its unit.
 void check_service(const Root& root, const OllamaConfig& config, Report& report);
+
+/// How the device's memory is mapped, and what that costs.
+void describe_memory(transport::MemoryType type, Report& report);
 
 /// Opens the device, begins a session and has the library make its first calls. `selection` is as
 /// CUBAR_DEVICE; `library` is the libcuda.so.1 to load.

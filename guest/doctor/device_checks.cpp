@@ -107,6 +107,8 @@ std::string mend(const Failure& failure) {
 
 const char* check_of(Error error) {
     switch (error) {
+        case Error::kNotEnabled:
+            return "enabled";
         case Error::kLayoutVersion:
             return "version";
         case Error::kNotPermitted:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """cubar-doctor's calls, on the software GPU through cubar-run: what it says when they are answered,
 and when they are not.
-usage: doctor_calls.py CUBAR_RUN CUBAR_DOCTOR LIBCUDA
+usage: doctor_calls.py CUBAR_RUN CUBAR_DOCTOR LIBCUDA FULL_DRIVER
 """
 
 import json
@@ -14,11 +14,30 @@ import unittest
 LIMIT = 60
 
 
+# A program that takes all memory, and then has the doctor look.
+TAKER = """
+import ctypes, subprocess, sys
+cuda = ctypes.CDLL(sys.argv[1])
+context, address, free = ctypes.c_void_p(), ctypes.c_ulonglong(), ctypes.c_size_t()
+assert cuda.cuInit(0) == 0
+assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0
+assert cuda.cuCtxSetCurrent(context) == 0
+assert cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(ctypes.c_size_t())) == 0
+assert cuda.cuMemAlloc_v2(ctypes.byref(address), free) == 0
+sys.exit(subprocess.call(sys.argv[2:]))
+"""
+
+
 def findings(command, **environment):
-    """The doctor's findings by check, the last of each."""
+    """The doctor's findings by check, the last of each. Its exit code fits them, and what is wrong
+    comes with what to do."""
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, timeout=LIMIT, text=True,
                           env=os.environ | environment)
-    return {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+    told = json.loads(done.stdout)
+    wrong = [finding for finding in told["findings"] if finding["health"] == "bad"]
+    assert all(finding["mend"] for finding in wrong), wrong
+    assert (told["all_well"], done.returncode) == ((False, 1) if wrong else (True, 0)), done.stdout
+    return {finding["check"]: finding for finding in told["findings"]}
 
 
 class Calls(unittest.TestCase):
@@ -43,6 +62,32 @@ class Calls(unittest.TestCase):
         self.assertEqual("good", found["session"]["health"])
         self.assertEqual("bad", found["first call"]["health"])
 
+    def beside_a_taker(self, *options):
+        return findings([cubar_run, "--gpu", "soft", *options, "--", sys.executable, "-c", TAKER, library,
+                         *self.doctor])
+
+    def test_quota_full(self):
+        found = self.beside_a_taker("--memory", "64MiB")
+        self.assertEqual("good", found["session"]["health"])
+        self.assertEqual("bad", found["quota"]["health"])
+        self.assertIn("cubarctl usage", found["quota"]["mend"])
+
+    def test_quota_leaves_no_room_for_a_context(self):
+        found = findings([*self.through[:-1], full_driver])
+        self.assertEqual("bad", found["quota"]["health"])
+        self.assertIn("cuDevicePrimaryCtxRetain", found["quota"]["says"])
+        self.assertNotIn("first call", found)
+
+    def test_no_session_left(self):
+        found = self.beside_a_taker("--sessions", "1")
+        self.assertEqual("bad", found["session"]["health"])
+        self.assertIn("cubarctl sessions", found["session"]["mend"])
+
+    def test_no_channel_left(self):
+        found = self.beside_a_taker("--channels", "1")
+        self.assertEqual("bad", found["session"]["health"])
+        self.assertIn("channel", found["session"]["mend"])
+
     def test_nobody_there(self):
         found = findings(self.doctor, CUBAR_DEVICE="local:/nowhere/socket")
         self.assertEqual("bad", found["host"]["health"])
@@ -57,5 +102,5 @@ class Calls(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    cubar_run, doctor, library = (os.path.abspath(path) for path in sys.argv[1:4])
+    cubar_run, doctor, library, full_driver = (os.path.abspath(path) for path in sys.argv[1:5])
     unittest.main(argv=sys.argv[:1], verbosity=2)

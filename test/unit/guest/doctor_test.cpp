@@ -58,6 +58,16 @@ struct Patient {
         return all;
     }
 
+    /// What to do about the last finding of a check.
+    std::string mends(std::string_view check) {
+        std::string mend;
+        const Report report = examine();
+        for (const Finding& finding : report.findings()) {
+            if (finding.check == check) mend = finding.mend;
+        }
+        return mend;
+    }
+
     void rewrite_header() { system.device(header), grant_device(device, getegid()); }
 
     MadeUp system;
@@ -91,6 +101,13 @@ TEST_CASE("What is wrong with the device is named", "[doctor]") {
         patient.system.file(path_in(kDevice, "enable"), "0\n");
         CHECK(patient.complaints() == "enabled;");
     }
+    SECTION("plugged, and never enabled: its memory reads as all ones") {
+        restore_device(patient.device, getegid());
+        patient.header.magic = ~std::uint64_t{0};
+        patient.rewrite_header();
+        CHECK(patient.complaints() == "enabled;permission;enabled;");
+        CHECK(patient.mends("enabled").find("cubar-device add --all") != std::string::npos);
+    }
     SECTION("not given to the group") {
         restore_device(patient.device, getegid());
         CHECK(patient.complaints() == "enabled;permission;");
@@ -122,6 +139,20 @@ TEST_CASE("What is wrong with the device is named", "[doctor]") {
         patient.rewrite_header();
         CHECK(patient.complaints() == "host;");
     }
+}
+
+TEST_CASE("How the memory is mapped is told, with what it costs", "[doctor]") {
+    Report report;
+    describe_memory(transport::MemoryType::kWriteBack, report);
+    describe_memory(transport::MemoryType::kWriteCombining, report);
+    CHECK(report.all_well());
+    const std::vector<Finding>& told = report.findings();
+    REQUIRE(told.size() == 2);
+    CHECK(told[0].health == Health::kGood);
+    CHECK(told[0].says.starts_with("write-back:"));
+    CHECK(told[1].health == Health::kNote);
+    CHECK(told[1].says.find("copies each transfer once more") != std::string::npos);
+    CHECK_FALSE(told[1].mend.empty());
 }
 
 TEST_CASE("What is wrong with ollama's side is named", "[doctor]") {

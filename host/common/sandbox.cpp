@@ -18,6 +18,8 @@
 #include <initializer_list>
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
 
 #include "transport/descriptor.h"
 
@@ -28,6 +30,9 @@ namespace {
 
 constexpr std::uint64_t kReadFiles =
     LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+constexpr std::uint64_t kUseCache = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
+                                    LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
+                                    LANDLOCK_ACCESS_FS_MAKE_DIR;
 constexpr std::uint64_t kUseDevice = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
 /// Every right of Landlock's first version: later ones are refinements.
 constexpr std::uint64_t kAllFileRights = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
@@ -67,7 +72,7 @@ void allow_nvidia_files(int ruleset) {
     }
 }
 
-bool confine_files(Gpu gpu) {
+bool confine_files(Gpu gpu, const std::string& cache) {
     landlock_ruleset_attr handled{};
     handled.handled_access_fs = kAllFileRights;
     const transport::Descriptor ruleset(static_cast<int>(
@@ -77,6 +82,9 @@ bool confine_files(Gpu gpu) {
     }
     if (gpu == Gpu::kNvidia) {
         allow_nvidia_files(ruleset.get());
+        if (!cache.empty()) {
+            allow_path(ruleset.get(), cache.c_str(), kUseCache);
+        }
     }
     return ::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0;
 }
@@ -144,7 +152,6 @@ constexpr int kEveryWorker[] = {
     SCMP_SYS(time),
     SCMP_SYS(exit),
     SCMP_SYS(exit_group),
-    SCMP_SYS(tgkill),
     SCMP_SYS(set_robust_list),
     SCMP_SYS(get_robust_list),
     SCMP_SYS(rseq),
@@ -170,8 +177,7 @@ constexpr int kEveryWorker[] = {
 
 /// What NVIDIA's driver needs besides. Which files is Landlock's and the file modes' business.
 constexpr int kNvidiaDriver[] = {
-    SCMP_SYS(ioctl),         SCMP_SYS(open),
-    SCMP_SYS(openat),        SCMP_SYS(stat),
+    SCMP_SYS(ioctl),         SCMP_SYS(stat),
     SCMP_SYS(lstat),         SCMP_SYS(newfstatat),
     SCMP_SYS(statx),         SCMP_SYS(statfs),
     SCMP_SYS(fstatfs),       SCMP_SYS(access),
@@ -187,10 +193,15 @@ constexpr int kNvidiaDriver[] = {
     SCMP_SYS(bind),          SCMP_SYS(listen),
     SCMP_SYS(accept4),       SCMP_SYS(connect),
     SCMP_SYS(getresuid),     SCMP_SYS(getresgid),
-    SCMP_SYS(capget),        SCMP_SYS(prlimit64),
-    SCMP_SYS(pipe),          SCMP_SYS(dup2),
-    SCMP_SYS(dup3),          SCMP_SYS(timer_create),
-    SCMP_SYS(timer_settime), SCMP_SYS(timer_delete),
+    SCMP_SYS(capget),        SCMP_SYS(pipe),
+    SCMP_SYS(dup2),          SCMP_SYS(dup3),
+    SCMP_SYS(timer_create),  SCMP_SYS(timer_settime),
+    SCMP_SYS(timer_delete),
+};
+
+/// What its compile cache needs besides.
+constexpr int kCompileCache[] = {
+    SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(flock), SCMP_SYS(fsync), SCMP_SYS(fdatasync),
 };
 
 using Filter = std::unique_ptr<void, decltype(&seccomp_release)>;
@@ -213,21 +224,37 @@ bool allow_when(scmp_filter_ctx filter, int call, scmp_arg_cmp condition) {
     return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &condition) == 0;
 }
 
-bool fill(scmp_filter_ctx filter, Gpu gpu) {
+bool allow_nvidia_calls(scmp_filter_ctx filter, bool cache) {
+    bool good = allow(filter, kNvidiaDriver) && (!cache || allow(filter, kCompileCache));
+    // Not O_TMPFILE: no directory would have the file, and nobody see what it takes.
+    for (const auto& [call, flags] : {std::pair{SCMP_SYS(open), 1U}, {SCMP_SYS(openat), 2U}}) {
+        good = allow_when(filter, call,
+                          argument(flags, SCMP_CMP_MASKED_EQ, O_TMPFILE & ~O_DIRECTORY, 0)) &&
+               good;
+    }
+    // Limits of its own process: the workers of a VM are one user's.
+    return allow_when(filter, SCMP_SYS(prlimit64), argument(0, SCMP_CMP_EQ, 0)) &&
+           allow_when(filter, SCMP_SYS(socket), argument(0, SCMP_CMP_EQ, AF_UNIX)) && good;
+}
+
+bool fill(scmp_filter_ctx filter, Gpu gpu, bool cache) {
     bool good = allow(filter, kEveryWorker);
     // Threads, but no processes. clone3 hides its flags behind a pointer: without it glibc falls
     // back to clone.
     good = allow_when(filter, SCMP_SYS(clone),
                       argument(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)) &&
            seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0 && good;
+    // Signals to its own threads, such as abort's; the workers of a VM are one user's.
+    good = allow_when(filter, SCMP_SYS(tgkill),
+                      argument(0, SCMP_CMP_EQ, static_cast<std::uint64_t>(::getpid()))) &&
+           good;
     for (const int what : {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, PR_SET_TIMERSLACK}) {
         good = allow_when(filter, SCMP_SYS(prctl),
                           argument(0, SCMP_CMP_EQ, static_cast<unsigned>(what))) &&
                good;
     }
     if (gpu == Gpu::kNvidia) {
-        return allow(filter, kNvidiaDriver) &&
-               allow_when(filter, SCMP_SYS(socket), argument(0, SCMP_CMP_EQ, AF_UNIX)) && good;
+        return allow_nvidia_calls(filter, cache) && good;
     }
     // softgpu interprets: nothing in its process needs to become executable any more.
     good =
@@ -238,9 +265,9 @@ bool fill(scmp_filter_ctx filter, Gpu gpu) {
     return allow_when(filter, SCMP_SYS(prlimit64), argument(2, SCMP_CMP_EQ, 0)) && good;
 }
 
-bool confine_calls(Gpu gpu) {
+bool confine_calls(Gpu gpu, bool cache) {
     const Filter filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)), &seccomp_release);
-    return filter != nullptr && fill(filter.get(), gpu) &&
+    return filter != nullptr && fill(filter.get(), gpu, cache) &&
            seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1) == 0 &&
            // Refusals show in the kernel's audit log, where there is one.
            seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_LOG, 1) == 0 &&
@@ -249,16 +276,16 @@ bool confine_calls(Gpu gpu) {
 
 }  // namespace
 
-SandboxReport enter_sandbox(Gpu gpu) {
+SandboxReport enter_sandbox(Gpu gpu, const std::string& cache) {
     SandboxReport report;
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         report.missing.emplace_back("no_new_privs");
         return report;
     }
-    if (!confine_files(gpu)) {
+    if (!confine_files(gpu, cache)) {
         report.missing.emplace_back("Landlock");
     }
-    report.confined = confine_calls(gpu);
+    report.confined = confine_calls(gpu, !cache.empty());
     if (!report.confined) {
         report.missing.emplace_back("seccomp");
     }

@@ -22,9 +22,13 @@ struct SandboxReport {
 /// devices, /proc, /sys and the libraries can. execve, ptrace, sockets but AF_UNIX, mounts, keys,
 /// modules, other processes' memory and new processes are refused with EPERM in any case.
 ///
+/// In `cache`, if it is not empty, NVIDIA's driver can make and write files. Nothing can be removed
+/// or renamed there, nor a file be made that has no name: all that it writes stays where cubard
+/// sees it (cubard/compile_cache.h). The driver writes its cache in place, under locks.
+///
 /// Call it when the driver is initialised and threads that need more are done. Where `confined` is
 /// false the worker must not read the ring.
-SandboxReport enter_sandbox(Gpu gpu);
+SandboxReport enter_sandbox(Gpu gpu, const std::string& cache);
 
 /// Closes what is inherited by accident: every descriptor from `first` on.
 void close_descriptors_from(int first);

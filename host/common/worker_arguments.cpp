@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::string_view kGpu = "--gpu=";
 constexpr std::string_view kDriver = "--driver=";
+constexpr std::string_view kCache = "--cache=";
 constexpr std::string_view kControlFd = "--control-fd=";
 constexpr std::string_view kOutputFd = "--output-fd=";
 constexpr std::string_view kProbe = "--probe";
@@ -49,6 +50,9 @@ std::vector<std::string> WorkerArguments::to_strings() const {
     if (!fences) {
         words.emplace_back(kNoFences);
     }
+    if (!cache.empty()) {
+        words.push_back(std::string(kCache) + cache);
+    }
     if (telemetry) {
         words.emplace_back(kTelemetry);
     }
@@ -74,6 +78,8 @@ std::optional<WorkerArguments> WorkerArguments::parse(std::span<char* const> arg
             has_gpu = true;
         } else if (word.starts_with(kDriver)) {
             result.driver = word.substr(kDriver.size());
+        } else if (word.starts_with(kCache)) {
+            result.cache = word.substr(kCache.size());
         } else if (word == kNoFences) {
             result.fences = false;
         } else if (word == kProbe) {

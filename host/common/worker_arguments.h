@@ -26,6 +26,7 @@ struct WorkerArguments {
     /// Streams write fences. Without them the host completes every wait, to measure the one against
     /// the other.
     bool fences = true;
+    std::string cache;  ///< directory in which the driver keeps what it compiles; empty: none
     /// Probe: load the driver, write one Facts structure to output_fd, end with 0. On failure: one
     /// line to stderr that says why, and end with 1.
     bool probe = false;

@@ -116,6 +116,11 @@ std::string table_of_usage(const Json& status) {
                             quota != 0 ? in_words(quota) : "-",
                             in_words(device.at("total").get<std::uint64_t>())});
         }
+        if (const Json& cache = vm.at("compile_cache"); !cache.is_null()) {
+            rows.push_back({vm.at("name").get<std::string>(), "compile cache on disk",
+                            in_words(cache.at("used").get<std::uint64_t>()),
+                            in_words(cache.at("limit").get<std::uint64_t>()), "-"});
+        }
     }
     return aligned(rows);
 }

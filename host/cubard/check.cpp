@@ -9,6 +9,8 @@
 #include <set>
 #include <stdexcept>
 
+#include "host/cubard/cache_directory.h"
+
 namespace cubar::host {
 namespace {
 
@@ -59,6 +61,20 @@ void check_own_directory(Findings& findings, const Lines& lines, const char* key
     }
 }
 
+/// The cache's directory is only looked at: --check makes nothing.
+void check_cache(Findings& findings, const Config& config) {
+    const std::string& path = config.cache_directory;
+    check_own_directory(findings, config.lines, "cache_directory", path);
+    if (!directory_exists(path)) {
+        return;
+    }
+    try {
+        CacheRoot::check(path);
+    } catch (const std::runtime_error& error) {
+        findings.add(config.lines, "cache_directory", error.what());
+    }
+}
+
 void check_socket(Findings& findings, const VmConfig& vm, const Config& config) {
     const std::string directory = fs::path(vm.socket).parent_path();
     if (directory != config.runtime_directory && !directory_exists(directory)) {
@@ -104,6 +120,7 @@ std::vector<std::string> check_machine(const Config& config, const std::string& 
                                        const Places& places) {
     Findings findings(file);
     check_own_directory(findings, config.lines, "runtime_directory", config.runtime_directory);
+    check_cache(findings, config);
     check_group(findings, config.lines, "admin_group", config.admin_group);
     check_group(findings, config.lines, "group", config.worker_group);
     for (const VmConfig& vm : config.vms) {

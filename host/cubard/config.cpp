@@ -91,10 +91,23 @@ void read_bar(ConfigReader& reader, const toml::table& table, VmConfig& vm) {
     }
 }
 
+/// A directory's entries take some of it already.
+constexpr std::uint64_t kSmallestCache = std::uint64_t{16} << 20;
+
+void read_compile_cache(ConfigReader& reader, const toml::table& table, VmConfig& vm) {
+    if (const auto* word = table["compile_cache"].as_string(); word != nullptr && *word == "none") {
+        vm.compile_cache = 0;
+    } else if (reader.bytes(table, "compile_cache", vm.compile_cache) &&
+               vm.compile_cache < kSmallestCache) {
+        reader.wrong(place(table, "compile_cache"),
+                     "'compile_cache' must be at least 16 MiB, or \"none\"");
+    }
+}
+
 VmConfig read_vm(ConfigReader& reader, const toml::table& table) {
     reader.only(table, "[[vm]]",
                 {"name", "socket", "socket_mode", "socket_group", "bar", "channels", "sessions",
-                 "memory", "devices", "priority"});
+                 "memory", "devices", "priority", "compile_cache"});
     VmConfig vm;
     vm.lines = lines_of(table);
     if (!table.contains("name")) {
@@ -125,12 +138,14 @@ VmConfig read_vm(ConfigReader& reader, const toml::table& table) {
     reader.bytes(table, "memory", vm.memory_quota);
     reader.integer(table, "priority", -20, 19, vm.priority);
     read_devices(reader, table, vm);
+    read_compile_cache(reader, table, vm);
     return vm;
 }
 
 void read_host(ConfigReader& reader, const toml::table& table, Config& config) {
     reader.only(table, "[host]",
-                {"gpu", "driver", "runtime_directory", "descriptor_store", "admin_group"});
+                {"gpu", "driver", "runtime_directory", "cache_directory", "descriptor_store",
+                 "admin_group"});
     std::string word;
     if (reader.string(table, "gpu", word) && !parse_gpu(word, config.gpu)) {
         reader.wrong(place(table, "gpu"), "'gpu' must be auto, soft, nvidia or null");
@@ -141,6 +156,7 @@ void read_host(ConfigReader& reader, const toml::table& table, Config& config) {
         reader.wrong(place(table, "runtime_directory"),
                      "'runtime_directory' is too long for the path of a socket in it");
     }
+    reader.path(table, "cache_directory", config.cache_directory);
     reader.string(table, "admin_group", config.admin_group);
     word = "auto";
     reader.string(table, "descriptor_store", word);

@@ -49,6 +49,7 @@ struct VmConfig {
     std::uint64_t memory_quota = 0;    ///< bytes on each device; 0: none
     std::vector<std::string> devices;  ///< indices or UUIDs in the guest's order; empty: all
     int priority = 0;                  ///< nice value of its workers
+    std::uint64_t compile_cache = std::uint64_t{2} << 30;  ///< bytes on disk; 0: none
     Lines lines;
 };
 
@@ -59,6 +60,7 @@ struct Config {
     std::string driver;      ///< path of the driver; empty: the usual place
     bool fences = true;      ///< as in WorkerArguments; a file cannot say it
     std::string runtime_directory = "/run/cubar";
+    std::string cache_directory = "/var/cache/cubar";
     StoreChoice descriptor_store = StoreChoice::kAuto;
     bool control = true;      ///< cubarctl is served; a private instance has no use for it
     std::string admin_group;  ///< who may use cubarctl besides root; empty: nobody

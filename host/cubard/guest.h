@@ -59,6 +59,8 @@ public:
     const std::array<std::uint64_t, 2>& boot_id() { return book_.boot_id(); }
     /// Ends a session by an administrator's word. False where it is not there, or over already.
     bool kill_session(SessionId session);
+    /// Ends all of them; the guest may have new ones at once.
+    void evict_sessions();
 
 private:
     enum class Phase { kFree, kStarting, kServing, kOver, kReleasing };
@@ -76,6 +78,7 @@ private:
     };
 
     void watch_doorbell();
+    bool evict(std::uint32_t number);
     void keep_worker(std::uint32_t number);
     void on_doorbell();
     void look_at(std::uint32_t number);

@@ -37,16 +37,28 @@ std::vector<SessionStatus> Guest::sessions() const {
 
 bool Guest::kill_session(SessionId session) {
     for (std::uint32_t number = 0; number < channels_.size(); ++number) {
-        const Channel& channel = channels_[number];
-        if (channel.session == session &&
-            (channel.phase == Phase::kStarting || channel.phase == Phase::kServing)) {
+        if (channels_[number].session == session && evict(number)) {
             spdlog::info("{}: ended by an administrator", session_name(number));
-            set_dead(number, SessionError::kEvicted);
-            channel.worker->kill();
             return true;
         }
     }
     return false;
+}
+
+void Guest::evict_sessions() {
+    for (std::uint32_t number = 0; number < channels_.size(); ++number) {
+        evict(number);
+    }
+}
+
+bool Guest::evict(std::uint32_t number) {
+    const Channel& channel = channels_[number];
+    if (channel.phase != Phase::kStarting && channel.phase != Phase::kServing) {
+        return false;
+    }
+    set_dead(number, SessionError::kEvicted);
+    channel.worker->kill();
+    return true;
 }
 
 }  // namespace cubar::host

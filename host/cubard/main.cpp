@@ -28,6 +28,7 @@
 #include <system_error>
 #include <vector>
 
+#include "host/cubard/cache_directory.h"
 #include "host/cubard/check.h"
 #include "host/cubard/config.h"
 #include "host/cubard/control_socket.h"
@@ -37,6 +38,7 @@
 #include "host/cubard/status.h"
 #include "host/cubard/telemetry_source.h"
 #include "host/cubard/vm.h"
+#include "host/cubard/worker_uids.h"
 
 namespace cubar::host {
 namespace {
@@ -54,6 +56,7 @@ struct Options {
     std::uint32_t channels = kMaxChannels;
     std::uint32_t sessions = kMaxChannels;
     std::string memory;
+    std::string cache;
 };
 
 constexpr int kBadConfiguration = 2;
@@ -68,6 +71,9 @@ void set_up_log() {
 
 VmConfig local_vm(const Options& options) {
     VmConfig vm{.name = "local", .socket = options.local, .local = true, .socket_mode = 0600};
+    if (options.cache.empty()) {
+        vm.compile_cache = 0;
+    }
     vm.channels = options.channels;
     vm.sessions = options.sessions;
     const auto bar = parse_bytes(options.bar);
@@ -96,6 +102,7 @@ Config configuration(const Options& options) {
     } else {
         config.descriptor_store = StoreChoice::kNone;
         config.control = false;
+        config.cache_directory = options.cache;
         config.vms.push_back(local_vm(options));
     }
     if (!options.gpu.empty() && !parse_gpu(options.gpu, config.gpu)) {
@@ -188,6 +195,28 @@ ListeningSocket control_listener(const Config& config, transport::Descriptor inh
                                  config.admin_group.empty() ? 0600 : 0660, config.admin_group);
 }
 
+/// Where NVIDIA's driver keeps what it compiles; softgpu compiles nothing. Without it all else
+/// works, so what is wrong is only said.
+std::optional<CacheRoot> open_caches(const Config& config, Gpu gpu) {
+    const auto wants = [](const VmConfig& vm) { return vm.compile_cache != 0; };
+    if (gpu != Gpu::kNvidia || std::ranges::none_of(config.vms, wants)) {
+        return std::nullopt;
+    }
+    try {
+        std::optional<CacheRoot> caches(std::in_place, config.cache_directory);
+        for (const auto& [name, owner] : caches->owners()) {
+            if (std::ranges::find(config.vms, name, &VmConfig::name) == config.vms.end()) {
+                caches->remove(name);
+                spdlog::info("{}: is not configured any more; its compile cache is removed", name);
+            }
+        }
+        return caches;
+    } catch (const std::runtime_error& error) {
+        spdlog::warn("the driver compiles again what it compiled: {}", error.what());
+        return std::nullopt;
+    }
+}
+
 void serve(const Config& config, const Places& places) {
     EventLoop loop;
     sigset_t signals;
@@ -203,7 +232,7 @@ void serve(const Config& config, const Places& places) {
 
     DriverChoice choice = choose_driver(config, places);
     log_driver(choice);
-    WorkerSetting setting{loop, std::move(choice.program), std::move(choice.isolation), {}};
+    WorkerSetting setting{loop, std::move(choice.program), std::move(choice.isolation)};
     std::optional<TelemetrySource> telemetry;
     if (setting.program.gpu == Gpu::kNvidia) {
         setting.telemetry = &telemetry.emplace(setting);
@@ -219,6 +248,10 @@ void serve(const Config& config, const Places& places) {
     }
     std::map<std::string, Kept> kept = by_vm(store->take_back());
     Kept sockets = inherited_sockets();
+    const std::optional<CacheRoot> caches = open_caches(config, setting.program.gpu);
+    const auto uid_slots =
+        assign_uid_slots(config.vms, config.first_worker_uid,
+                         caches ? caches->owners() : std::map<std::string, uid_t>{});
     std::map<std::vector<std::string>, Facts> facts;
     std::list<Vm> vms;
     for (const VmConfig& vm : config.vms) {
@@ -229,7 +262,10 @@ void serve(const Config& config, const Places& places) {
             }
             facts.emplace(vm.devices, *probe.facts);
         }
-        vms.emplace_back(vm, setting, facts.at(vm.devices), *store, std::move(kept[vm.name]),
+        WorkerSetting its = setting;
+        its.uid_slot = uid_slots.at(vm.name);
+        vms.emplace_back(vm, std::move(its), facts.at(vm.devices), caches ? &*caches : nullptr,
+                         *store, std::move(kept[vm.name]),
                          std::move(sockets[vm.name + "/" + kVmSocketName]));
         kept.erase(vm.name);
     }
@@ -280,6 +316,8 @@ int run(int count, char** arguments) {
         ->needs(local)
         ->check(CLI::Range(1U, static_cast<unsigned>(cubar::kMaxChannels)));
     app.add_option("--memory", options.memory, "quota of GPU memory")->needs(local);
+    app.add_option("--cache", options.cache, "directory for what NVIDIA's driver compiles")
+        ->needs(local);
     app.add_flag("--remove-directory", options.remove_directory,
                  "at the end, remove the directory that the socket was in")
         ->needs(local);

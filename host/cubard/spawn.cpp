@@ -85,15 +85,41 @@ bool try_in_child(std::uint64_t namespaces, const std::function<bool()>& body) {
     return ::waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+constexpr unsigned long kBare = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+/// Shows `directory` at the path that it has, below the empty one that now covers it.
+void show_below(const std::string& cover, int directory, const std::string& path) {
+    ::umask(022);
+    for (auto slash = path.find('/', cover.size() + 1); slash != std::string::npos;
+         slash = path.find('/', slash + 1)) {
+        ::mkdir(path.substr(0, slash).c_str(), 0755);
+    }
+    ::mkdir(path.c_str(), 0755);
+    const std::string shown = "/proc/self/fd/" + std::to_string(directory);
+    if (::mount(shown.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) == 0) {
+        ::mount(nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_BIND | kBare, nullptr);
+    }
+    ::mount(nullptr, cover.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | kBare, nullptr);
+}
+
 /// Covers with an empty directory what a worker has no business in, unless its program or its
-/// driver lie there. Failures leave what is as it is: Landlock and file modes stand behind it.
-void hide_directories(const WorkerProgram& program) {
+/// driver lie there; of its own `cache` it sees that alone. Failures leave what is as it is:
+/// Landlock and file modes stand behind it.
+void hide_directories(const WorkerProgram& program, const std::string& cache) {
     ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
-    for (const char* place : {"/home", "/root", "/tmp", "/run", "/var", "/srv", "/mnt", "/media"}) {
-        const std::string prefix = std::string(place) + "/";
-        if (!program.path.starts_with(prefix) && !program.driver.starts_with(prefix)) {
-            ::mount("none", place, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                    "size=4k,mode=0555");
+    const transport::Descriptor shown(
+        cache.empty() ? -1 : ::open(cache.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    for (const std::string place :
+         {"/home", "/root", "/tmp", "/run", "/var", "/srv", "/mnt", "/media"}) {
+        const std::string prefix = place + "/";
+        if (program.path.starts_with(prefix) || program.driver.starts_with(prefix)) {
+            continue;
+        }
+        const bool shows = shown && cache.starts_with(prefix);
+        const int mounted = ::mount("none", place.c_str(), "tmpfs", kBare | (shows ? 0 : MS_RDONLY),
+                                    "size=4k,mode=0555");
+        if (mounted == 0 && shows) {
+            show_below(place, shown.get(), cache);
         }
     }
 }
@@ -125,8 +151,13 @@ void set_descriptors(int descriptor, int output) {
 }
 
 std::vector<std::string> environment(const WorkerProgram& program, const SpawnRequest& request) {
-    std::vector<std::string> result{"PATH=/usr/bin:/bin", "CUDA_CACHE_DISABLE=1",
-                                    "CUBAR_LOG=stderr"};
+    std::vector<std::string> result{"PATH=/usr/bin:/bin", "CUBAR_LOG=stderr"};
+    if (request.cache.empty()) {
+        result.emplace_back("CUDA_CACHE_DISABLE=1");
+    } else {
+        result.push_back("CUDA_CACHE_PATH=" + request.cache);
+        result.push_back("CUDA_CACHE_MAXSIZE=" + std::to_string(request.cache_bytes));
+    }
     for (char** entry = environ; *entry != nullptr; ++entry) {
         const std::string_view text(*entry);
         if (text.starts_with("CUBAR_SOFTGPU_") || text.starts_with("CUBAR_LOG_LEVEL=")) {
@@ -168,7 +199,7 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
         map_own_user(old_uid, old_gid);
     }
     if ((isolation.namespaces & CLONE_NEWNS) != 0) {
-        hide_directories(program);
+        hide_directories(program, request.cache);
     }
     set_signals();
     set_descriptors(request.descriptor, request.output);
@@ -230,6 +261,7 @@ Child spawn_worker(const WorkerProgram& program, const Isolation& isolation,
     WorkerArguments options{.gpu = program.gpu,
                             .driver = program.driver,
                             .fences = program.fences,
+                            .cache = request.cache,
                             .probe = request.probe,
                             .telemetry = request.telemetry};
     (request.probe ? options.output_fd : options.control_fd) = kWorkerDescriptor;

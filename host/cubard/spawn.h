@@ -19,7 +19,7 @@ namespace cubar::host {
 /// What this machine lets cubard do for a worker; found out once, by trying.
 struct Isolation {
     std::uint64_t namespaces = 0;      ///< CLONE_NEW…
-    bool own_uid = false;              ///< each worker has a user id of its own
+    bool own_uid = false;              ///< each VM's workers have a user id of their own
     std::vector<std::string> missing;  ///< in words, for the log
 };
 
@@ -38,7 +38,9 @@ Isolation find_isolation(const WorkerProgram& program);
 struct SpawnRequest {
     std::vector<std::string> devices;  ///< for CUDA_VISIBLE_DEVICES; empty: all
     int priority = 0;
-    std::uint32_t uid_slot = 0;
+    std::uint32_t uid_slot = 0;  ///< added to WorkerProgram::first_uid
+    std::string cache;           ///< as in WorkerArguments
+    std::uint64_t cache_bytes = 0;
     bool probe = false;
     bool telemetry = false;
     int descriptor = -1;  ///< control socket, or the pipe that a probe writes to

@@ -35,12 +35,16 @@ Json to_json(const VmStatus& vm) {
                 {"channels", vm.channels},
                 {"max_sessions", vm.max_sessions},
                 {"devices", Json::array()},
+                {"compile_cache", nullptr},
                 {"sessions", Json::array()}};
     for (const DeviceStatus& device : vm.devices) {
         result["devices"].push_back({{"name", device.name},
                                      {"used", device.usage.used},
                                      {"quota", device.usage.quota},
                                      {"total", device.usage.total}});
+    }
+    if (vm.cache) {
+        result["compile_cache"] = {{"used", vm.cache->used}, {"limit", vm.cache->limit}};
     }
     for (const SessionStatus& session : vm.sessions) {
         result["sessions"].push_back(to_json(session));

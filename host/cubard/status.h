@@ -30,6 +30,11 @@ struct DeviceStatus {
     Usage usage{};
 };
 
+struct CacheStatus {
+    std::uint64_t used = 0;
+    std::uint64_t limit = 0;
+};
+
 struct VmStatus {
     std::string name;
     std::string socket;
@@ -39,6 +44,7 @@ struct VmStatus {
     std::uint32_t channels = 0;
     std::uint32_t max_sessions = 0;
     std::vector<DeviceStatus> devices;
+    std::optional<CacheStatus> cache;  ///< on disk, of what the driver compiled
     std::vector<SessionStatus> sessions;
 };
 

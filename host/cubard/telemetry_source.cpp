@@ -148,7 +148,6 @@ void TelemetrySource::stop(const char* why) {
     output_.reset();
     reap(child_);
     child_ = {};
-    setting_.uids.give_back(uid_slot_);
     limit_.disarm();
     answer_.reset();
     asked_ = false;

@@ -67,7 +67,6 @@ private:
     Clock::time_point started_;
     bool asked_ = false;  ///< and not answered yet
     bool late_ = false;   ///< what was asked was given up
-    std::uint32_t uid_slot_ = 0;
     Child child_;
     transport::Descriptor socket_;
     transport::Descriptor output_;

@@ -46,10 +46,10 @@ Facts Vm::facts_for(const VmConfig& config, const Facts& facts) {
     return result;
 }
 
-Vm::Vm(const VmConfig& config, WorkerSetting& setting, const Facts& facts, DescriptorStore& store,
-       Kept kept, transport::Descriptor listener)
+Vm::Vm(const VmConfig& config, WorkerSetting setting, const Facts& facts, const CacheRoot* caches,
+       DescriptorStore& store, Kept kept, transport::Descriptor listener)
     : config_(config),
-      setting_(setting),
+      setting_(std::move(setting)),
       facts_(facts_for(config, facts)),
       store_(store),
       ledger_(limits(config, facts)),
@@ -57,7 +57,18 @@ Vm::Vm(const VmConfig& config, WorkerSetting& setting, const Facts& facts, Descr
                     ? ListeningSocket(std::move(listener))
                     : ListeningSocket(config.socket, config.local ? SOCK_SEQPACKET : SOCK_STREAM,
                                       config.socket_mode, config.socket_group)),
-      ended_timer_(setting.loop, [this] { ended_.clear(); }) {
+      ended_timer_(setting_.loop, [this] { ended_.clear(); }) {
+    if (caches != nullptr && config.compile_cache != 0) {
+        const uid_t owner = setting_.isolation.own_uid
+                                ? setting_.program.first_uid + setting_.uid_slot
+                                : ::geteuid();
+        setting_.cache = &cache_.emplace(setting_.loop, *caches, config.name, owner,
+                                         config.compile_cache, [this] {
+                                             if (guest_) {
+                                                 guest_->evict_sessions();
+                                             }
+                                         });
+    }
     if (!kept.empty()) {
         take_back(std::move(kept));
     }
@@ -216,6 +227,9 @@ VmStatus Vm::status() {
                     .max_sessions = config_.sessions};
     for (std::uint32_t device = 0; device < ledger_.device_count(); ++device) {
         result.devices.push_back({facts_.device[device].name, ledger_.usage(device)});
+    }
+    if (cache_) {
+        result.cache = CacheStatus{cache_->bytes(), cache_->limit()};
     }
     if (guest_) {
         result.sessions = guest_->sessions();

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "host/cubard/compile_cache.h"
 #include "host/cubard/config.h"
 #include "host/cubard/descriptor_store.h"
 #include "host/cubard/event_loop.h"
@@ -23,9 +24,10 @@ namespace cubar::host {
 class Vm {
 public:
     /// `kept` is what the store has of this VM, without the "VM/" in the names; empty: nothing.
-    /// `listener` is its socket if somebody made it already (systemd), else empty.
-    Vm(const VmConfig& config, WorkerSetting& setting, const Facts& facts, DescriptorStore& store,
-       Kept kept, transport::Descriptor listener);
+    /// `listener` is its socket if somebody made it already (systemd), else empty. `caches` is null
+    /// where the driver has no compile cache; it outlives this.
+    Vm(const VmConfig& config, WorkerSetting setting, const Facts& facts, const CacheRoot* caches,
+       DescriptorStore& store, Kept kept, transport::Descriptor listener);
     Vm(const Vm&) = delete;
     Vm& operator=(const Vm&) = delete;
 
@@ -56,7 +58,8 @@ private:
     };
 
     VmConfig config_;
-    WorkerSetting& setting_;
+    WorkerSetting setting_;
+    std::optional<CompileCache> cache_;
     Facts facts_;
     DescriptorStore& store_;
     Ledger ledger_;

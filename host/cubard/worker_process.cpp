@@ -30,21 +30,13 @@ constexpr std::size_t kMaxLineBytes = 512;
 
 }  // namespace
 
-std::uint32_t UidSlots::take() {
-    std::uint32_t slot = 0;
-    while (!taken_.insert(slot).second) {
-        ++slot;
-    }
-    return slot;
-}
-
 WorkerProcess::WorkerProcess(WorkerSetting& setting, std::string name,
                              const std::vector<std::string>& devices, int priority,
                              Listener listener)
     : setting_(setting),
       name_(std::move(name)),
       listener_(std::move(listener)),
-      own_child_(true),
+      cache_user_(setting.cache != nullptr ? setting.cache->use() : std::nullopt),
       grace_(setting.loop, [this] { kill(); }) {
     int sockets[2];
     int pipe[2];
@@ -59,18 +51,16 @@ WorkerProcess::WorkerProcess(WorkerSetting& setting, std::string name,
     output_ = transport::Descriptor(pipe[0]);
     const transport::Descriptor their_output(pipe[1]);
     ::fcntl(output_.get(), F_SETFL, O_NONBLOCK);
-    uid_slot_ = setting_.uids.take();
-    try {
-        child_ = spawn_worker(setting_.program, setting_.isolation,
-                              {.devices = devices,
-                               .priority = priority,
-                               .uid_slot = uid_slot_,
-                               .descriptor = theirs.get(),
-                               .output = their_output.get()});
-    } catch (...) {
-        setting_.uids.give_back(uid_slot_);
-        throw;
+    SpawnRequest request{.devices = devices,
+                         .priority = priority,
+                         .uid_slot = setting_.uid_slot,
+                         .descriptor = theirs.get(),
+                         .output = their_output.get()};
+    if (cache_user_) {
+        request.cache = setting_.cache->path();
+        request.cache_bytes = setting_.cache->driver_limit();
     }
+    child_ = spawn_worker(setting_.program, setting_.isolation, request);
     control_watch_ =
         setting_.loop.watch(control_.get(), EPOLLIN, [this](std::uint32_t) { on_control(); });
     output_watch_ =
@@ -90,9 +80,6 @@ WorkerProcess::WorkerProcess(WorkerSetting& setting, std::string name, transport
 
 WorkerProcess::~WorkerProcess() {
     kill();
-    if (own_child_) {
-        setting_.uids.give_back(uid_slot_);
-    }
 }
 
 void WorkerProcess::watch_end() {

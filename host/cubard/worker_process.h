@@ -2,35 +2,28 @@
 #pragma once
 
 #include <functional>
-#include <set>
+#include <optional>
 #include <string>
 
 #include "host/common/control_protocol.h"
+#include "host/cubard/compile_cache.h"
 #include "host/cubard/event_loop.h"
 #include "host/cubard/spawn.h"
+#include "host/cubard/worker_uids.h"
 #include "transport/descriptor.h"
 
 namespace cubar::host {
 
-/// Numbers for workers' user ids: no two that live at once have the same.
-class UidSlots {
-public:
-    std::uint32_t take();
-    void give_back(std::uint32_t slot) { taken_.erase(slot); }
-
-private:
-    std::set<std::uint32_t> taken_;
-};
-
 class TelemetrySource;
 
-/// What all workers of this cubard have in common.
+/// What all workers of a VM have in common; each VM has a copy of cubard's.
 struct WorkerSetting {
     EventLoop& loop;
     WorkerProgram program;
     Isolation isolation;
-    UidSlots uids;
     TelemetrySource* telemetry = nullptr;  ///< null: nobody asks the host's NVML
+    std::uint32_t uid_slot = kProbeUidSlot;
+    CompileCache* cache = nullptr;  ///< null: the driver keeps nothing that it compiles
 };
 
 /// A worker's process and what it says. Killed, and waited for by nobody, when this goes; so it
@@ -75,8 +68,7 @@ private:
     WorkerSetting& setting_;
     std::string name_;
     Listener listener_;
-    std::uint32_t uid_slot_ = 0;
-    bool own_child_ = false;
+    std::optional<CompileCache::User> cache_user_;
     Child child_;
     transport::Descriptor control_;
     transport::Descriptor output_;

@@ -164,7 +164,11 @@ int serve(const WorkerArguments& arguments) {
     Session session(
         {driver, channel, control, arena, output, arguments.gpu != Gpu::kNvidia, arguments.fences});
     serving.store(&session, std::memory_order_release);
-    const SandboxReport sandbox = enter_sandbox(arguments.gpu);
+    const SandboxReport sandbox = enter_sandbox(arguments.gpu, arguments.cache);
+    if (!arguments.cache.empty() && access(arguments.cache.c_str(), W_OK | X_OK) != 0) {
+        CUBAR_LOG(kWarn, "%s cannot be written (%s): the driver compiles again what it compiled",
+                  arguments.cache.c_str(), strerror(errno));
+    }
     for (const std::string& missing : sandbox.missing) {
         CUBAR_LOG(kWarn, "this machine does not confine workers by %s", missing.c_str());
     }

@@ -6,9 +6,10 @@ _cubard() {
     --config | --driver | --worker | --local) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     --gpu) mapfile -t COMPREPLY < <(compgen -W "auto soft nvidia null" -- "$current") ;;
     --fences) mapfile -t COMPREPLY < <(compgen -W "on off" -- "$current") ;;
+    --cache) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     --bar | --channels | --sessions | --memory) COMPREPLY=() ;;
     *) mapfile -t COMPREPLY < <(compgen -W "--config --check --gpu --driver --fences --worker --local
-        --bar --channels --sessions --memory --remove-directory --help --version" -- "$current") ;;
+        --bar --channels --sessions --memory --cache --remove-directory --help --version" -- "$current") ;;
     esac
 }
 complete -o filenames -F _cubard cubard

@@ -2,6 +2,7 @@
 """cubard --check: what is wrong with a configuration, and that the one we ship is not.
 usage: check_test.py CUBARD FAKE_WORKER SHIPPED [unittest arguments]
 """
+import os
 import re
 import subprocess
 import sys
@@ -36,6 +37,18 @@ class Check(Case):
         for wanted in ("FILE:2: there is no group 'no-such-group'", "FILE:3: there is no directory",
                        "FILE:6: VM a: there is no directory", "FILE:7: there is no group 'nor-this'"):
             self.assertIn(wanted, wrongs)
+
+    def test_check_looks_at_the_caches(self):
+        open(self.run + "/thesis.tex", "w").close()
+        code, _, wrongs = self.check(f"[host]\nruntime_directory = '{self.run}'\n"
+                                     f"cache_directory = '{self.run}'\n")
+        self.assertEqual(code, 2)
+        self.assertIn(f"FILE:3: {self.run} holds files that are not cubard's", wrongs)
+        self.assertFalse(os.path.exists(self.run + "/CACHEDIR.TAG"))
+        code, _, wrongs = self.check(f"[host]\nruntime_directory = '{self.run}'\n"
+                                     f"cache_directory = '{self.run}/no/such'\n")
+        self.assertEqual(code, 2)
+        self.assertIn(f"FILE:3: there is no directory {self.run}/no for", wrongs)
 
     def test_check_tries_the_driver(self):
         text = f"[host]\nruntime_directory = '{self.run}'\n"
@@ -74,15 +87,15 @@ class Shipped(Case):
     def test_every_key_in_it_is_known_and_none_is_forgotten(self):
         # With the comment signs of its keys taken away it is a configuration with a VM.
         text = re.sub(r"(?m)^#(\w+ = |\[)", r"\1", self.shipped)
-        text = text.replace("/run/cubar", self.run)
+        text = text.replace("/run/cubar", self.run).replace("/var/cache/cubar", self.run + "/cache")
         path = self.run + "/whole.toml"
         with open(path, "w") as file:
             file.write(re.sub(r'(?m)^\w*group = .*|^driver = .*', "", text))
         self.assertEqual(self.check(path), (0, ""))
-        keys = {"[host]": "gpu driver runtime_directory descriptor_store admin_group",
+        keys = {"[host]": "gpu driver runtime_directory cache_directory descriptor_store admin_group",
                 "[workers]": "first_uid group",
                 "[[vm]]": "name socket socket_mode socket_group bar channels sessions memory devices "
-                          "priority"}
+                          "priority compile_cache"}
         parts = dict(zip(keys, re.split(r"(?m)^\[+\w+\]+$", text)[1:], strict=True))
         for part, names in keys.items():
             self.assertEqual(re.findall(r"(?m)^(\w+) = ", parts[part]), names.split(), part)

@@ -25,9 +25,10 @@ std::string vm(const std::string& more) {
 TEST_CASE("a whole configuration is read") {
     const Config config = Config::parse(
         "[host]\ngpu = \"soft\"\nruntime_directory = \"/run/x\"\ndescriptor_store = \"keeper\"\n"
-        "[workers]\nfirst_uid = 100000\n" +
+        "cache_directory = \"/c\"\n[workers]\nfirst_uid = 100000\n" +
             vm("bar = \"256 MiB\"\nchannels = 8\nsessions = 3\nmemory = \"2GiB\"\n"
-               "devices = [1, 0]\npriority = 5\nsocket_mode = 0o600"),
+               "devices = [1, 0]\npriority = 5\nsocket_mode = 0o600\n"
+               "compile_cache = \"512 MiB\""),
         "cubard.toml");
     CHECK(config.gpu == Gpu::kSoft);
     CHECK(config.runtime_directory == "/run/x");
@@ -42,6 +43,8 @@ TEST_CASE("a whole configuration is read") {
     CHECK(vm.devices == std::vector<std::string>{"1", "0"});
     CHECK(vm.priority == 5);
     CHECK(vm.socket_mode == 0600);
+    CHECK(config.cache_directory == "/c");
+    CHECK(vm.compile_cache == 512u << 20);
     CHECK_FALSE(vm.local);
 }
 
@@ -79,6 +82,8 @@ TEST_CASE("each mistake is named with file and line") {
         {vm("devices = [-1]"), "cubard.toml:4: a device is an index"},
         {vm("devices = [0, \"GPU-12\"]"), "cubard.toml:4: 'devices' names either"},
         {vm("devices = [\"GPU-1,2\"]"), "cubard.toml:4: a device is an index"},
+        {vm("compile_cache = \"1 MiB\""), "cubard.toml:4: 'compile_cache' must be at least 16 MiB"},
+        {vm("compile_cache = \"no\""), "cubard.toml:4: 'compile_cache' must be a size"},
         {vm("priority = 99"), "cubard.toml:4: 'priority' must be an integer from -20 to 19"},
         {vm("") + vm(""), "cubard.toml:5: two VMs have the name 'a'"},
         {vm("") + "[[vm]]\nname = \"b\"\nsocket = \"/run/cubar/a\"\n",
@@ -100,6 +105,12 @@ TEST_CASE("all mistakes are told at once, by line") {
 
 TEST_CASE("without a VM there is nothing to serve, and nothing wrong") {
     CHECK(Config::parse("", "cubard.toml").vms.empty());
+}
+
+TEST_CASE("a VM can do without a compile cache") {
+    CHECK(Config::parse(vm(""), "cubard.toml").vms.front().compile_cache != 0);
+    CHECK(Config::parse(vm("compile_cache = \"none\""), "cubard.toml").vms.front().compile_cache ==
+          0);
 }
 
 TEST_CASE("sizes") {

@@ -52,6 +52,19 @@ class Ctl(Case):
         self.assertTrue(tables["sessions"][1].startswith("vm/1 "), tables)
         self.assertIn("1.0 MiB", tables["usage"][1])
 
+    def test_the_compile_cache_is_shown(self):
+        self.start()
+        self.assertIsNone(self.status()["vms"][0]["compile_cache"])
+        self.stop()
+        self.start(gpu="nvidia", host=f'cache_directory = "{self.run}/caches"',
+                   extra='compile_cache = "64 MiB"')
+        with open(self.run + "/caches/vm/kernel", "wb") as file:
+            file.write(os.urandom(3 << 20))
+        [vm] = self.status()["vms"]
+        self.assertEqual(vm["compile_cache"]["limit"], 64 << 20)
+        self.assertEqual(vm["compile_cache"]["used"] >> 20, 3)
+        self.assertRegex(self.ctl("usage")[1], r"vm +compile cache on disk +3\.0 MiB +64\.0 MiB +-\n")
+
     def test_a_session_is_killed(self):
         self.start()
         _, memory, doorbells = self.guest()

@@ -102,14 +102,14 @@ class Case(unittest.TestCase):
         self.addCleanup(self.log.close)
         self.addCleanup(self.stop)
 
-    def command(self, role="good", extra="", store="none", local=None):
+    def command(self, role="good", extra="", store="none", local=None, gpu="soft", host=""):
         """The arguments of a cubard with one VM, whose configuration is written for it."""
-        arguments = [CUBARD, "--gpu", "soft", "--driver", self.run + "/" + role, "--worker", WORKER]
+        arguments = [CUBARD, "--gpu", gpu, "--driver", self.run + "/" + role, "--worker", WORKER]
         if local is None:
             config = self.run + "/cubard.toml"
             with open(config, "w") as file:
                 file.write(f'[host]\nruntime_directory = "{self.run}"\n'
-                           f'descriptor_store = "{store}"\n[[vm]]\nname = "vm"\n'
+                           f'descriptor_store = "{store}"\n{host}\n[[vm]]\nname = "vm"\n'
                            f'socket = "{self.socket}"\nbar = "64 MiB"\nchannels = 4\n{extra}\n')
             arguments += ["--config", config]
         else:

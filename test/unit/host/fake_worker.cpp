@@ -10,11 +10,16 @@
 //   …/stubborn   as good, but does not end when it is told to
 //   …/babbles    says ready, then what no worker says
 //   …/greedy     charges 100 bytes until the quota is reached, then says ready
+//   …/keeps      writes into its compile cache, as a driver does, who it is and what it was told
+//   …/hoards     fills its compile cache until it is ended
 //   …/no-driver  a probe that fails
 
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <string_view>
 
 #include "cubar/layout.h"
@@ -33,10 +38,28 @@ int probe(const WorkerArguments& arguments) {
     cubar::Facts facts{};
     facts.driver_version = 13000;
     facts.device_count = 1;
-    std::strcpy(facts.host_driver, "fake");
+    std::strcpy(facts.host_driver, arguments.gpu == Gpu::kNvidia ? "NVIDIA fake" : "fake");
     std::strcpy(facts.device[0].name, "Fake GPU");
     facts.device[0].total_bytes = std::uint64_t{4} << 30;
     return ::write(arguments.output_fd, &facts, sizeof facts) == sizeof facts ? 0 : 1;
+}
+
+std::string_view environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr ? value : "(none)";
+}
+
+void keep(const WorkerArguments& arguments) {
+    std::ofstream file(arguments.cache + "/kept", std::ios::app);
+    file << ::geteuid() << ' ' << environment("CUDA_CACHE_PATH") << ' '
+         << environment("CUDA_CACHE_MAXSIZE") << ' ' << environment("CUDA_CACHE_DISABLE") << '\n';
+}
+
+[[noreturn]] void hoard(const std::string& cache) {
+    const std::string block(std::size_t{1} << 20, 'x');
+    for (unsigned number = 0;; ++number) {
+        std::ofstream(cache + "/" + std::to_string(number)) << block;
+    }
 }
 
 }  // namespace
@@ -48,6 +71,9 @@ int main(int count, char** words) {
     }
     if (arguments->probe) {
         return probe(*arguments);
+    }
+    if (arguments->telemetry) {
+        return 0;  // this machine has no NVML
     }
     const std::string_view role = arguments->driver;
     cubar::transport::Descriptor socket(arguments->control_fd);
@@ -71,6 +97,9 @@ int main(int count, char** words) {
         while (control.charge(0, 100) == Verdict::kGranted) {
         }
     }
+    if (role.ends_with("keeps")) {
+        keep(*arguments);
+    }
     if (!role.ends_with("refuses") && !role.ends_with("slow")) {
         control.say_ready();
     }
@@ -79,6 +108,9 @@ int main(int count, char** words) {
     }
     if (role.ends_with("dies")) {
         ::_exit(3);
+    }
+    if (role.ends_with("hoards")) {
+        hoard(arguments->cache);
     }
     if (role.ends_with("babbles")) {
         constexpr std::string_view kNonsense = "I am no worker";

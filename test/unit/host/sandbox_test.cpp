@@ -3,25 +3,32 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <cstdlib>
 #include <functional>
+#include <string>
 #include <thread>
 
 namespace cubar::host {
 namespace {
 
 /// Runs `body` in a child that is confined; its result, or -1 if the child did not end by itself.
-int confined(Gpu gpu, const std::function<int()>& body) {
+int confined(Gpu gpu, const std::function<int()>& body, const std::string& cache = "") {
     const pid_t pid = ::fork();
     if (pid == 0) {
-        if (!enter_sandbox(gpu).confined) {
+        if (!enter_sandbox(gpu, cache).confined) {
             ::_exit(99);
         }
         ::_exit(body());
@@ -81,9 +88,68 @@ TEST_CASE("a confined worker can do its work") {
           0);
 }
 
+TEST_CASE("a confined worker signals and limits nobody else") {
+    const Gpu gpu = GENERATE(Gpu::kSoft, Gpu::kNvidia);
+    const pid_t other = ::getpid();
+    CHECK(confined(gpu, [other] { return refused(::syscall(SYS_tgkill, other, other, 0)); }) == 0);
+    CHECK(confined(gpu, [] { return ::pthread_kill(::pthread_self(), 0); }) == 0);
+    CHECK(confined(gpu, [other] {
+              const rlimit limit{100, 100};
+              return refused(::syscall(SYS_prlimit64, other, RLIMIT_CPU, &limit, nullptr));
+          }) == 0);
+}
+
+/// What NVIDIA's driver does with its cache, and nothing that would hide what is written there.
+TEST_CASE("a compile cache can be filled, and nothing in it be hidden") {
+    std::string name = "/var/tmp/cubar-sandbox-XXXXXX";
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    const std::string index = name + "/index";
+    const std::string hidden = name + "/hidden";
+    const std::string directory = name + "/0";
+    const std::string kernel = directory + "/kernel";
+    const auto with_cache = [&](const std::function<int()>& body) {
+        return confined(Gpu::kNvidia, body, name);
+    };
+    CHECK(with_cache([&] {
+              const int fd = ::open(index.c_str(), O_RDWR | O_CREAT, 0600);
+              struct flock lock {};
+              lock.l_type = F_WRLCK;
+              return fd >= 0 && ::flock(fd, LOCK_EX) == 0 && ::fcntl(fd, F_SETLKW, &lock) == 0 &&
+                             ::write(fd, "12", 2) == 2 && ::ftruncate(fd, 1) == 0 &&
+                             ::fsync(fd) == 0 && ::mkdir(directory.c_str(), 0700) == 0 &&
+                             ::open(kernel.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600) >= 0
+                         ? 0
+                         : 1;
+          }) == 0);
+    CHECK(with_cache([&] { return ::open(index.c_str(), O_RDWR) >= 0 ? 0 : 1; }) == 0);
+    CHECK(with_cache([&] { return refused(::unlink(index.c_str())); }) == 0);
+    CHECK(with_cache([&] { return refused(::rmdir(directory.c_str())); }) == 0);
+    CHECK(with_cache([&] { return refused(::rename(index.c_str(), hidden.c_str())); }) == 0);
+    CHECK(with_cache([&] { return refused(::link(index.c_str(), hidden.c_str())); }) == 0);
+    CHECK(with_cache([&] { return refused(::symlink("/", hidden.c_str())); }) == 0);
+    CHECK(with_cache([&] { return refused(::open(name.c_str(), O_TMPFILE | O_RDWR, 0600)); }) == 0);
+    CHECK(with_cache([&] {
+              return refused(::openat(AT_FDCWD, name.c_str(), O_TMPFILE | O_RDWR, 0600));
+          }) == 0);
+    CHECK(with_cache([&] {
+              return refused(::open("/var/tmp/cubar-elsewhere", O_RDWR | O_CREAT, 0600));
+          }) == 0);
+    // Without leave nothing of it is open.
+    CHECK(confined(Gpu::kNvidia, [&] { return refused(::open(index.c_str(), O_RDWR)); }) == 0);
+    CHECK(confined(
+              Gpu::kSoft, [&] { return refused(::open(index.c_str(), O_RDWR)); }, name) == 0);
+    CHECK(::unlink(kernel.c_str()) == 0);
+    CHECK(::rmdir(directory.c_str()) == 0);
+    CHECK(::unlink(index.c_str()) == 0);
+    CHECK(::rmdir(name.c_str()) == 0);  // and no more was made
+}
+
 TEST_CASE("the arguments of a worker survive the way") {
-    const WorkerArguments sent{
-        .gpu = Gpu::kNull, .driver = "/a b/libcuda.so.1", .fences = false, .control_fd = 3};
+    const WorkerArguments sent{.gpu = Gpu::kNull,
+                               .driver = "/a b/libcuda.so.1",
+                               .fences = false,
+                               .cache = "/c d",
+                               .control_fd = 3};
     std::vector<std::string> words = sent.to_strings();
     std::vector<char*> pointers;
     for (std::string& word : words) {
@@ -94,6 +160,7 @@ TEST_CASE("the arguments of a worker survive the way") {
     CHECK(read->gpu == Gpu::kNull);
     CHECK(read->driver == sent.driver);
     CHECK_FALSE(read->fences);
+    CHECK(read->cache == sent.cache);
     CHECK(read->control_fd == 3);
     char wrong[] = "--control-fd=-1";
     pointers.push_back(wrong);

@@ -20,7 +20,8 @@ from build import ROOT
 from gpu import option, remoted_programs
 
 SCRIPTS = ["dev", "scripts/build.py", "scripts/counting.py", "scripts/end_to_end.py", "scripts/gpu.py",
-           "scripts/setup.sh", "test/conformance/run.py", "test/conformance/program.py", "bench/run.py", "LICENSE"]
+           "scripts/setup.sh", "test/conformance/run.py", "test/conformance/program.py",
+           "test/compile_cache/run.py", "bench/run.py", "LICENSE"]
 PROGRAMS = ["host/cubar-run/cubar-run", "host/cubard/cubard", "host/cubard/cubar-keeper",
             "host/worker/cubar-worker", "softgpu/libcuda.so.1", "test/gpu/gpu-probe",
             "test/instruction/instruction-test", "bench/cubar-bench", "bench/decode/cubar-decode",

@@ -162,6 +162,20 @@ def probes(machine, only):
             machine.cases(*machine.through_cubar, probe, "libcuda.so.1", "--on", "cubar", *narrowed))
 
 
+def compile_cache(machine, _only):
+    """A second start compiles nothing. The software GPU never does: a driver that keeps a cache as
+    NVIDIA's does stands in for it."""
+    driver = machine.driver
+    if machine.kind == "soft":
+        driver = machine.build / "test" / "compile_cache" / "libcaching-driver.so"
+    if not driver.exists():
+        print("1..1\nok 1 - compile_cache # SKIP a bundle brings no driver that keeps a cache on the CPU")
+        return Count(skipped=1)
+    return machine.cases(sys.executable, ROOT / "test" / "compile_cache" / "run.py",
+                         "--cubar-run", machine.through_cubar[0], "--driver", driver,
+                         machine.build / "test" / "conformance" / "vector_add")
+
+
 def costs(machine, _only):
     """What a call costs both ways: no case can fail but by ending badly."""
     command = [sys.executable, ROOT / "bench" / "run.py", machine.build, "--gpu", machine.kind,
@@ -206,8 +220,8 @@ def llama(machine, _only):
             machine.cases(*command, "--wrapper", wrapper))
 
 
-SECTIONS = {"conformance": conformance, "instructions": instructions, "probes": probes, "costs": costs,
-            "decoding": decoding, "llama": llama}
+SECTIONS = {"conformance": conformance, "instructions": instructions, "probes": probes,
+            "compile_cache": compile_cache, "costs": costs, "decoding": decoding, "llama": llama}
 
 
 def main():

@@ -37,7 +37,8 @@ using cubar::transport::Descriptor;
 
 constexpr const char* kUsage =
     "usage: cubar-run [--gpu auto|soft|nvidia|null] [--memory SIZE] [--bar SIZE] [--channels N]\n"
-    "                 [--sessions N] [--driver PATH] [--fences on|off] [--] PROGRAM [ARGS…]\n"
+    "                 [--sessions N] [--driver PATH] [--fences on|off] [--cache DIRECTORY]\n"
+    "                 [--] PROGRAM [ARGS…]\n"
     "\n"
     "Runs a CUDA program on a private cubard. CUBAR_HOST_LOG names a file for cubard's log.\n";
 
@@ -50,6 +51,24 @@ struct Options {
     std::vector<char*> program;
 };
 
+/// Beside other programs' caches, where there are any and NVIDIA's own variable does not forbid it.
+std::string usual_cache() {
+    const char* disabled = std::getenv("CUDA_CACHE_DISABLE");
+    const char* caches = std::getenv("XDG_CACHE_HOME");
+    const char* home = std::getenv("HOME");
+    fs::path directory;
+    if (caches != nullptr && *caches == '/') {
+        directory = caches;
+    } else if (home != nullptr && *home == '/') {
+        directory = fs::path(home) / ".cache";
+    }
+    std::error_code ignored;
+    const bool forbidden = disabled != nullptr && std::string_view(disabled) == "1";
+    return forbidden || directory.empty() || !fs::is_directory(directory, ignored)
+               ? ""
+               : directory / "cubar";
+}
+
 std::optional<Options> parse(int count, char** arguments) {
     Options options;
     int i = 1;
@@ -60,8 +79,8 @@ std::optional<Options> parse(int count, char** arguments) {
             break;
         }
         bool known = false;
-        for (const std::string_view name :
-             {"--gpu", "--memory", "--bar", "--channels", "--sessions", "--driver", "--fences"}) {
+        for (const std::string_view name : {"--gpu", "--memory", "--bar", "--channels",
+                                            "--sessions", "--driver", "--fences", "--cache"}) {
             if (word == name && i + 1 < count) {
                 options.for_cubard.emplace_back(word);
                 options.for_cubard.emplace_back(arguments[++i]);
@@ -81,6 +100,11 @@ std::optional<Options> parse(int count, char** arguments) {
     options.program.assign(arguments + i, arguments + count);
     if (options.program.empty()) {
         return std::nullopt;
+    }
+    const auto names_cache = [](const std::string& word) { return word.starts_with("--cache"); };
+    if (const std::string cache = usual_cache();
+        !cache.empty() && std::ranges::none_of(options.for_cubard, names_cache)) {
+        options.for_cubard.push_back("--cache=" + cache);
     }
     options.program.push_back(nullptr);
     return options;

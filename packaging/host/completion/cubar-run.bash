@@ -7,10 +7,11 @@ _cubar_run() {
     --fences) mapfile -t COMPREPLY < <(compgen -W "on off" -- "$current") ;;
     --memory | --bar | --channels | --sessions) COMPREPLY=() ;;
     --driver) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+    --cache) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
     *)
         if [[ $current == -* ]]; then
             mapfile -t COMPREPLY < <(compgen -W "--gpu --memory --bar --channels --sessions --driver
-                --fences --help --version" -- "$current")
+                --fences --cache --help --version" -- "$current")
         else
             mapfile -t COMPREPLY < <(compgen -c -f -- "$current")
         fi

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package comes, does its work for the service alone, and goes without a trace."""
 
+import json
 import re
 
 import programs
@@ -8,6 +9,9 @@ from cases import expect
 
 PREFIXES = ("/usr/local", "/usr")
 PREFIX = PREFIXES[0]
+LIBRARIES = f"{PREFIX}/lib/ollama"
+# The administrator's own; the package has its drop-in elsewhere.
+DROP_INS = "/etc/systemd/system/ollama.service.d"
 STUB = "/usr/lib/x86_64-linux-gnu/libcuda.so.1"
 # What dpkg, systemd and the programs themselves write while the test runs. Groups are looked at apart.
 PASSING = ("/var/lib/dpkg/", "/var/cache/", "/var/log/", "/tmp/", "/var/tmp/", "/etc/group",
@@ -45,6 +49,24 @@ find / -xdev -type d -printf '%p/ %M %u\n' -o -printf '%p %s %M %u %l\n'""").spl
     return {line for line in names if not line.startswith(PASSING)}
 
 
+def other_device(bench):
+    """The ivshmem device that is somebody else's: whether it is enabled, who may use it, its registers."""
+    return succeed(bench, """
+for device in /sys/bus/pci/devices/0000:00:*; do
+    [ "$(cat $device/vendor) $(cat $device/device)" = "0x1af4 0x1110" ] || continue
+    cat $device/enable
+    stat -c '%n %a %U:%G' $device/resource*
+    od -An -tx1 -N64 $device/config
+done""")
+
+
+def other_device_is_left_alone(bench):
+    """The rule looks at it, as its id is ours, and changes nothing."""
+    expect("resource2 600 root:root" in bench.other, f"there was no other device: {bench.other}")
+    succeed(bench, "udevadm trigger --action=add --subsystem-match=pci && udevadm settle")
+    expect(other_device(bench) == bench.other, f"it was {bench.other}, it is {other_device(bench)}")
+
+
 def service_without_package(bench):
     """The control: without the package there is no GPU, with the same device and service."""
     install_service(bench)
@@ -55,6 +77,7 @@ def service_without_package(bench):
     bench.before = programs.results(succeed(bench, programs.script()))
     bench.files = everything(bench)
     bench.groups = succeed(bench, "cut -d: -f1 /etc/group | sort")
+    bench.other = other_device(bench)
 
 
 def install(bench):
@@ -80,7 +103,10 @@ def only_the_service_maps_our_files(bench):
     maps = succeed(bench, "cd /proc && grep -H / [0-9]*/maps 2>/dev/null || true")
     service = set(succeed(bench, "cat /sys/fs/cgroup/system.slice/ollama.service/cgroup.procs").split())
     comms = succeed(bench, "cat /proc/[0-9]*/comm 2>/dev/null || true").split()
+    gpu, = json.loads(succeed(bench, "cubar-smi --json"))["gpus"]
     stop_generating(bench, job)
+    users = {str(process["pid"]) for process in gpu["processes"]}
+    expect(users and users <= service, f"NVML shows {users}, the service is {service}")
     mapped = {}
     for line in maps.splitlines():
         process, _, rest = line.partition("/maps:")
@@ -154,5 +180,5 @@ def purge(bench):
 
 
 # What changes the machine otherwise comes after the comparison.
-FIRST = (service_without_package, install, programs_say_the_same)
+FIRST = (service_without_package, install, programs_say_the_same, other_device_is_left_alone)
 LAST = (upgrade_under_a_running_service, both_directories, removal, purge)

@@ -17,6 +17,7 @@ sys.path[1:1] = [str(HERE.parent / "vm"), str(HERE.parents[1] / "scripts"), str(
                  str(HERE.parent / "conformance")]
 
 import debian  # noqa: E402
+import doctor_cases  # noqa: E402
 import image  # noqa: E402
 import llama  # noqa: E402
 import package_cases  # noqa: E402
@@ -56,10 +57,15 @@ class Bench:
         vmlinux, modules = debian.kernel(cache)
         debian.initramfs(self.directory / "initramfs", modules)
         monitor = self.directory / "monitor"
+        foreign = self.directory / "foreign"
+        foreign.write_bytes(b"this memory belongs to somebody else".ljust(1 << 20, b"."))
         self.guest = Guest(self.directory, vmlinux, self.directory / "initramfs", [
             # What the guest writes goes to a file that vanishes with QEMU.
             "-drive", f"file={debian.root(cache)},format=raw,if=none,id=root,snapshot=on",
             "-device", "virtio-blk-pci,drive=root",
+            # A device of the same id that is none of ours.
+            "-object", f"memory-backend-file,id=foreign,share=on,size=1M,mem-path={foreign}",
+            "-device", "ivshmem-plain,memdev=foreign",
             "-device", "pcie-root-port,id=plug,chassis=1,slot=1",
             "-chardev", f"socket,path={self.cubard.socket},id=cubar0",
             "-device", f"ivshmem-doorbell,id={self.device},bus=plug,chardev=cubar0,vectors=1",
@@ -134,7 +140,7 @@ def main():
     except (BadOllama, llama.Failed) as failure:
         print("Bail out! " + " ".join(str(failure).splitlines()))
         return 1
-    cases = [case for case in (*package_cases.FIRST, *service_cases.CASES, *package_cases.LAST)
+    cases = [case for case in (*package_cases.FIRST, *doctor_cases.CASES, *service_cases.CASES, *package_cases.LAST)
              if case in package_cases.FIRST or arguments.only in case.__name__]
     print(f"1..{len(cases)}")
     results = []

@@ -108,12 +108,19 @@ class Contents(unittest.TestCase):
         self.assertEqual(version, output("dpkg-deb", "-f", PACKAGES["deb"], "Version").strip())
         self.assertEqual(version, output("rpm", "-qp", "--qf", "%{VERSION}", PACKAGES["rpm"]))
 
-    def test_every_command_has_its_page(self):
+    def test_every_command_and_file_has_its_page(self):
         on_host = (files_of_deb(PACKAGES["host deb"]), files_of_rpm(PACKAGES["host rpm"]))
         for files in (*self.lists.values(), *on_host):
-            for name in (f for f in files if re.match("/usr/s?bin/", f)):
-                self.assertTrue(any(f.startswith("/usr/share/man/") and f"/{Path(name).name}." in f
-                                    for f in files), name)
+            commands = [Path(f).name for f in files if re.match("/usr/s?bin/", f)]
+            configured = [Path(f).name for f in files if f.startswith("/etc/")]
+            self.assertGreaterEqual(len(commands), 3)
+            self.assertEqual(len(configured), 1)
+            for name in commands + configured:
+                self.assertTrue(any(f.startswith("/usr/share/man/") and f"/{name}." in f for f in files), name)
+            for name in commands:
+                self.assertIn(f"/usr/share/bash-completion/completions/{name}", files)
+                self.assertTrue(any(f.startswith("/usr/share/zsh/") and f.endswith(f"/_{name}") for f in files),
+                                name)
 
     def test_nothing_is_provided_to_others(self):
         self.assertNotIn("lib", output("rpm", "-qp", "--provides", PACKAGES["rpm"]))

@@ -9,12 +9,31 @@ namespace {
 
 constexpr std::string_view kGpu = "--gpu=";
 constexpr std::string_view kDriver = "--driver=";
+constexpr std::string_view kContextBytes = "--context-bytes=";
 constexpr std::string_view kCache = "--cache=";
 constexpr std::string_view kControlFd = "--control-fd=";
 constexpr std::string_view kOutputFd = "--output-fd=";
 constexpr std::string_view kProbe = "--probe";
 constexpr std::string_view kTelemetry = "--telemetry";
 constexpr std::string_view kNoFences = "--no-fences";
+
+/// Numbers with commas between them.
+bool parse_bytes_of_devices(std::string_view text, std::vector<std::uint64_t>& bytes) {
+    for (;;) {
+        const std::size_t comma = text.find(',');
+        const std::string_view word = text.substr(0, comma);
+        std::uint64_t number = 0;
+        const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+        if (error != std::errc{} || end != word.data() + word.size()) {
+            return false;
+        }
+        bytes.push_back(number);
+        if (comma == std::string_view::npos) {
+            return true;
+        }
+        text.remove_prefix(comma + 1);
+    }
+}
 
 bool parse_fd(std::string_view text, int& fd) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), fd);
@@ -50,6 +69,13 @@ std::vector<std::string> WorkerArguments::to_strings() const {
     if (!fences) {
         words.emplace_back(kNoFences);
     }
+    if (!context_bytes.empty()) {
+        std::string list;
+        for (const std::uint64_t bytes : context_bytes) {
+            list.append(list.empty() ? "" : ",").append(std::to_string(bytes));
+        }
+        words.push_back(std::string(kContextBytes) + list);
+    }
     if (!cache.empty()) {
         words.push_back(std::string(kCache) + cache);
     }
@@ -78,6 +104,10 @@ std::optional<WorkerArguments> WorkerArguments::parse(std::span<char* const> arg
             has_gpu = true;
         } else if (word.starts_with(kDriver)) {
             result.driver = word.substr(kDriver.size());
+        } else if (word.starts_with(kContextBytes)) {
+            if (!parse_bytes_of_devices(word.substr(kContextBytes.size()), result.context_bytes)) {
+                return std::nullopt;
+            }
         } else if (word.starts_with(kCache)) {
             result.cache = word.substr(kCache.size());
         } else if (word == kNoFences) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,8 +27,10 @@ struct WorkerArguments {
     /// Streams write fences. Without them the host completes every wait, to measure the one against
     /// the other.
     bool fences = true;
+    /// By device: what a context takes of its memory for itself (ProbeReport).
+    std::vector<std::uint64_t> context_bytes;
     std::string cache;  ///< directory in which the driver keeps what it compiles; empty: none
-    /// Probe: load the driver, write one Facts structure to output_fd, end with 0. On failure: one
+    /// Probe: load the driver, write one ProbeReport to output_fd, end with 0. On failure: one
     /// line to stderr that says why, and end with 1.
     bool probe = false;
     /// Telemetry: answer what cubard asks of the host's NVML (host/worker/telemetry.h) on

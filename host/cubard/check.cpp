@@ -105,7 +105,7 @@ void check_driver(Findings& findings, const Config& config, const Places& places
                 continue;
             }
             const ProbeResult probe = probe_driver(choice.program, choice.isolation, vm.devices);
-            if (!probe.facts) {
+            if (!probe.report) {
                 findings.add(vm.lines, "devices", "VM " + vm.name + ": " + probe.reason);
             }
         }

@@ -252,20 +252,22 @@ void serve(const Config& config, const Places& places) {
     const auto uid_slots =
         assign_uid_slots(config.vms, config.first_worker_uid,
                          caches ? caches->owners() : std::map<std::string, uid_t>{});
-    std::map<std::vector<std::string>, Facts> facts;
+    std::map<std::vector<std::string>, ProbeReport> reports;
     std::list<Vm> vms;
     for (const VmConfig& vm : config.vms) {
-        if (!facts.contains(vm.devices)) {
+        if (!reports.contains(vm.devices)) {
             const ProbeResult probe = probe_driver(setting.program, setting.isolation, vm.devices);
-            if (!probe.facts) {
+            if (!probe.report) {
                 throw std::runtime_error(vm.name + ": " + probe.reason);
             }
-            facts.emplace(vm.devices, *probe.facts);
+            reports.emplace(vm.devices, *probe.report);
         }
+        const auto& [facts, context_bytes] = reports.at(vm.devices);
         WorkerSetting its = setting;
         its.uid_slot = uid_slots.at(vm.name);
-        vms.emplace_back(vm, std::move(its), facts.at(vm.devices), caches ? &*caches : nullptr,
-                         *store, std::move(kept[vm.name]),
+        its.context_bytes.assign(context_bytes, context_bytes + facts.device_count);
+        vms.emplace_back(vm, std::move(its), facts, caches ? &*caches : nullptr, *store,
+                         std::move(kept[vm.name]),
                          std::move(sockets[vm.name + "/" + kVmSocketName]));
         kept.erase(vm.name);
     }

@@ -61,24 +61,27 @@ gid_t group_id(const std::string& name) {
 
 }  // namespace
 
-std::optional<Facts> decode_facts(std::span<const std::byte> bytes) {
-    Facts facts;
-    if (bytes.size() != sizeof facts) {
+std::optional<ProbeReport> decode_report(std::span<const std::byte> bytes) {
+    ProbeReport report;
+    if (bytes.size() != sizeof report) {
         return std::nullopt;
     }
-    std::memcpy(&facts, bytes.data(), sizeof facts);
+    std::memcpy(&report, bytes.data(), sizeof report);
+    const Facts& facts = report.facts;
     if (facts.device_count > kMaxDevices || facts.driver_version < 1000 ||
         !terminated(facts.host_driver)) {
         return std::nullopt;
     }
-    for (const DeviceFacts& device : std::span(facts.device, facts.device_count)) {
+    for (std::uint32_t ordinal = 0; ordinal < facts.device_count; ++ordinal) {
+        const DeviceFacts& device = facts.device[ordinal];
         const bool flags_good = std::ranges::all_of(device.attribute_known,
                                                     [](std::uint8_t known) { return known <= 1; });
-        if (!terminated(device.name) || device.total_bytes == 0 || !flags_good) {
+        if (!terminated(device.name) || device.total_bytes == 0 || !flags_good ||
+            report.context_bytes[ordinal] >= device.total_bytes) {
             return std::nullopt;
         }
     }
-    return facts;
+    return report;
 }
 
 std::string printable(std::string_view text) {
@@ -114,7 +117,7 @@ ProbeResult probe_driver(const WorkerProgram& program, const Isolation& isolatio
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
             deadline - std::chrono::steady_clock::now());
         late = left.count() <= 0 || ::poll(ends, 2, static_cast<int>(left.count())) == 0;
-        if (ends[0].revents != 0 && !read_some(facts.read.get(), bytes, sizeof(Facts) + 1)) {
+        if (ends[0].revents != 0 && !read_some(facts.read.get(), bytes, sizeof(ProbeReport) + 1)) {
             ends[0].fd = -1;
         }
         if (ends[1].revents != 0 && !read_some(output.read.get(), said, 4096)) {
@@ -126,19 +129,19 @@ ProbeResult probe_driver(const WorkerProgram& program, const Isolation& isolatio
     while (::poll(&end, 1, -1) < 0 && errno == EINTR) {
     }
     reap(child);
-    ProbeResult result{.facts = decode_facts(bytes)};
-    if (!result.facts) {
+    ProbeResult result{.report = decode_report(bytes)};
+    const std::size_t wanted = std::max<std::size_t>(devices.size(), 1);
+    if (!result.report) {
         result.reason = late ? "the probe took too long"
                              : printable({reinterpret_cast<const char*>(said.data()), said.size()});
         if (result.reason.empty()) {
             result.reason = bytes.empty() ? "the probe ended without a word"
                                           : "the probe told impossible facts";
         }
-    } else if (result.facts->device_count < std::max<std::size_t>(devices.size(), 1)) {
-        result.reason = "the driver shows " + std::to_string(result.facts->device_count) +
-                        " of the " + std::to_string(std::max<std::size_t>(devices.size(), 1)) +
-                        " devices";
-        result.facts.reset();
+    } else if (const std::uint32_t shown = result.report->facts.device_count; shown < wanted) {
+        result.reason = "the driver shows " + std::to_string(shown) + " of the " +
+                        std::to_string(wanted) + " devices";
+        result.report.reset();
     }
     return result;
 }
@@ -172,11 +175,11 @@ DriverChoice choose_driver(const Config& config, const Places& places) {
         Isolation isolation = use(Gpu::kNvidia, "libcuda.so.1");
         const ProbeResult probe = probe_driver(program, isolation, {});
         const bool nvidia =
-            probe.facts && std::string_view(probe.facts->host_driver).starts_with("NVIDIA");
+            probe.report && std::string_view(probe.report->facts.host_driver).starts_with("NVIDIA");
         if (nvidia) {
             return {program, isolation, config.gpu ? reason : "it initialises"};
         }
-        reason = probe.facts ? "it is no driver of NVIDIA's" : probe.reason;
+        reason = probe.report ? "it is no driver of NVIDIA's" : probe.reason;
         if (config.gpu) {
             throw std::runtime_error(program.driver + " cannot be used: " + reason);
         }
@@ -185,7 +188,7 @@ DriverChoice choose_driver(const Config& config, const Places& places) {
     const Gpu gpu = config.gpu.value_or(Gpu::kSoft);
     Isolation isolation = use(gpu, places.softgpu);
     const ProbeResult probe = probe_driver(program, isolation, {});
-    if (!probe.facts) {
+    if (!probe.report) {
         throw std::runtime_error(program.driver + " cannot be used: " + probe.reason);
     }
     return {program, isolation, reason};

@@ -9,20 +9,21 @@
 #include <vector>
 
 #include "cubar/layout.h"
+#include "host/common/probe_report.h"
 #include "host/cubard/config.h"
 #include "host/cubard/spawn.h"
 
 namespace cubar::host {
 
-/// The facts in what a probe wrote, or nothing where they cannot be true. A probe runs the driver
-/// but no guest's code; it is checked all the same, since guests read these pages.
-std::optional<Facts> decode_facts(std::span<const std::byte> bytes);
+/// What a probe wrote, or nothing where it cannot be true. A probe runs the driver but no guest's
+/// code; it is checked all the same, since guests read these pages.
+std::optional<ProbeReport> decode_report(std::span<const std::byte> bytes);
 
 /// What a process said on its output, fit for a log: printable, cut at 400 characters.
 std::string printable(std::string_view text);
 
 struct ProbeResult {
-    std::optional<Facts> facts;
+    std::optional<ProbeReport> report;
     std::string reason;  ///< why not, in one line
 };
 

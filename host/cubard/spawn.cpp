@@ -261,6 +261,7 @@ Child spawn_worker(const WorkerProgram& program, const Isolation& isolation,
     WorkerArguments options{.gpu = program.gpu,
                             .driver = program.driver,
                             .fences = program.fences,
+                            .context_bytes = request.context_bytes,
                             .cache = request.cache,
                             .probe = request.probe,
                             .telemetry = request.telemetry};

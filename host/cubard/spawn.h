@@ -38,8 +38,9 @@ Isolation find_isolation(const WorkerProgram& program);
 struct SpawnRequest {
     std::vector<std::string> devices;  ///< for CUDA_VISIBLE_DEVICES; empty: all
     int priority = 0;
-    std::uint32_t uid_slot = 0;  ///< added to WorkerProgram::first_uid
-    std::string cache;           ///< as in WorkerArguments
+    std::uint32_t uid_slot = 0;                ///< added to WorkerProgram::first_uid
+    std::vector<std::uint64_t> context_bytes;  ///< as in WorkerArguments
+    std::string cache;                         ///< as in WorkerArguments
     std::uint64_t cache_bytes = 0;
     bool probe = false;
     bool telemetry = false;

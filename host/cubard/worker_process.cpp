@@ -54,6 +54,7 @@ WorkerProcess::WorkerProcess(WorkerSetting& setting, std::string name,
     SpawnRequest request{.devices = devices,
                          .priority = priority,
                          .uid_slot = setting_.uid_slot,
+                         .context_bytes = setting_.context_bytes,
                          .descriptor = theirs.get(),
                          .output = their_output.get()};
     if (cache_user_) {

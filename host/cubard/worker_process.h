@@ -23,7 +23,8 @@ struct WorkerSetting {
     Isolation isolation;
     TelemetrySource* telemetry = nullptr;  ///< null: nobody asks the host's NVML
     std::uint32_t uid_slot = kProbeUidSlot;
-    CompileCache* cache = nullptr;  ///< null: the driver keeps nothing that it compiles
+    std::vector<std::uint64_t> context_bytes;  ///< as in WorkerArguments
+    CompileCache* cache = nullptr;             ///< null: the driver keeps nothing that it compiles
 };
 
 /// A worker's process and what it says. Killed, and waited for by nobody, when this goes; so it

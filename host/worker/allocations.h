@@ -15,9 +15,9 @@ class ControlClient;
 /// back. Thread-safe.
 ///
 /// The ledger counts device memory that the guest asks for, variables of the code that it loads
-/// among it, the bytes of that code as an estimate of what it occupies, and what a limit takes that
-/// the guest has set (stack, heap, printf's buffer). What the driver takes for itself (contexts,
-/// their default limits, local memory of kernels beyond the stack) is in no ledger; it shows in the
+/// among it, the bytes of that code as an estimate of what it occupies, what contexts take for
+/// themselves, as a probe measured it, and what a limit takes that the guest has set (stack, heap,
+/// printf's buffer). Local memory of kernels beyond the stack is in no ledger; it shows in the
 /// driver's own cuMemGetInfo.
 class Allocations {
 public:

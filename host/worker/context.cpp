@@ -5,6 +5,14 @@
 
 namespace cubar::host {
 
+std::optional<Allocations::Charge> charge_context(Session& session, CUdevice device) {
+    const std::uint64_t bytes = session.context_bytes(device);
+    if (bytes == 0) return Allocations::Charge{};
+    Allocations::Charge charge = session.charge(device, bytes);
+    if (!charge) return std::nullopt;
+    return charge;
+}
+
 CUresult adopt_context(Session& session, CUcontext context, CUdevice device, bool primary,
                        ContextHandle& out) {
     out = session.contexts.adopt([&](ContextObject& object) {
@@ -57,12 +65,17 @@ CUresult handle_cuCtxCreate_v2(Session& session, const transport::Record&,
     const Driver& driver = session.driver();
     CUdevice device = 0;
     CUBAR_TRY(ask(driver.cuDeviceGet, &device, request.dev));
+    auto charge = charge_context(session, device);
+    if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
     CUcontext context = nullptr;
     CUBAR_TRY(ask(driver.cuCtxCreate_v2, &context, request.flags, device));
     ContextHandle handle;
     CUresult result = adopt_context(session, context, device, false, handle);
     if (result == CUDA_SUCCESS) result = describe_context(session, handle, reply);
-    if (result == CUDA_SUCCESS) return result;
+    if (result == CUDA_SUCCESS) {
+        charge->keep(handle.bits(), handle);
+        return result;
+    }
     if (handle) forget_context(session, handle);
     ask(driver.cuCtxDestroy_v2, context);
     if (handle) after_context(session, handle);

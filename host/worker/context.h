@@ -3,11 +3,17 @@
 
 #include <cuda.h>
 
+#include <optional>
+
 #include "cubar/handle.h"
 #include "host/worker/session.h"
 #include "host/worker/try.h"
 
 namespace cubar::host {
+
+/// Asks the ledger for what a context takes for itself, before it is made; keep it when it is. No
+/// value: refused. An empty charge where that is nothing, or not known.
+std::optional<Allocations::Charge> charge_context(Session& session, CUdevice device);
 
 /// Takes a context of the driver into the session, makes it current, and lets it page-lock what is
 /// shared. On failure the caller disposes of the context.

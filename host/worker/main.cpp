@@ -14,6 +14,7 @@
 
 #include "driver/log.h"
 #include "host/common/control_client.h"
+#include "host/common/probe_report.h"
 #include "host/common/sandbox.h"
 #include "host/common/worker_arguments.h"
 #include "host/worker/arena_view.h"
@@ -73,11 +74,14 @@ int probe(const WorkerArguments& arguments) {
     if (const std::string problem = start_driver(arguments, driver); !problem.empty()) {
         return complain(problem);
     }
-    auto facts = std::make_unique<Facts>();
+    const auto report = std::make_unique<ProbeReport>();
     const std::string problem =
-        gather_facts(driver, driver_in_words(arguments.gpu).c_str(), *facts);
+        gather_facts(driver, driver_in_words(arguments.gpu).c_str(), report->facts);
     if (!problem.empty()) return complain(problem);
-    if (!write_all(arguments.output_fd, std::as_bytes(std::span(facts.get(), 1)))) {
+    for (std::uint32_t ordinal = 0; ordinal < report->facts.device_count; ++ordinal) {
+        report->context_bytes[ordinal] = measure_context(driver, static_cast<int>(ordinal));
+    }
+    if (!write_all(arguments.output_fd, std::as_bytes(std::span(report.get(), 1)))) {
         return complain(std::string("writing the facts: ") + std::strerror(errno));
     }
     return 0;
@@ -161,8 +165,8 @@ int serve(const WorkerArguments& arguments) {
     }
 
     OutputCapture output;
-    Session session(
-        {driver, channel, control, arena, output, arguments.gpu != Gpu::kNvidia, arguments.fences});
+    Session session({driver, channel, control, arena, output, arguments.gpu != Gpu::kNvidia,
+                     arguments.fences, arguments.context_bytes});
     serving.store(&session, std::memory_order_release);
     const SandboxReport sandbox = enter_sandbox(arguments.gpu, arguments.cache);
     if (!arguments.cache.empty() && access(arguments.cache.c_str(), W_OK | X_OK) != 0) {

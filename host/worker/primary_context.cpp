@@ -36,6 +36,8 @@ CUresult handle_cuDevicePrimaryCtxRetain(Session& session, const transport::Reco
     CUdevice device = 0;
     CUBAR_TRY(ask(driver.cuDeviceGet, &device, request.dev));
     if (primary_of(session, device)) return CUDA_ERROR_INVALID_CONTEXT;
+    auto charge = charge_context(session, device);
+    if (!charge) return CUDA_ERROR_OUT_OF_MEMORY;
     CUcontext context = nullptr;
     CUBAR_TRY(ask(driver.cuDevicePrimaryCtxRetain, &context, device));
     ContextHandle handle;
@@ -45,7 +47,10 @@ CUresult handle_cuDevicePrimaryCtxRetain(Session& session, const transport::Reco
     if (result == CUDA_SUCCESS) {
         result = ask(driver.cuDevicePrimaryCtxGetState, device, &reply.flags, &active);
     }
-    if (result == CUDA_SUCCESS) return result;
+    if (result == CUDA_SUCCESS) {
+        charge->keep(handle.bits(), handle);
+        return result;
+    }
     if (handle) forget_context(session, handle);
     ask(driver.cuDevicePrimaryCtxRelease_v2, device);
     if (handle) after_context(session, handle);

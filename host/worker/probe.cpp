@@ -38,7 +38,41 @@ CUresult gather_device(const Driver& driver, int ordinal, DeviceFacts& facts) {
     return CUDA_SUCCESS;
 }
 
+constexpr int kMeasurements = 3;
+
+/// What another context takes beside the one that is current.
+CUresult measure_another(const Driver& driver, CUdevice device, std::uint64_t& bytes) {
+    std::size_t before = 0;
+    std::size_t after = 0;
+    std::size_t total = 0;
+    CUcontext context = nullptr;
+    CUBAR_TRY(ask(driver.cuMemGetInfo_v2, &before, &total));
+    CUBAR_TRY(ask(driver.cuCtxCreate_v2, &context, 0U, device));
+    const CUresult result = ask(driver.cuMemGetInfo_v2, &after, &total);
+    ask(driver.cuCtxDestroy_v2, context);
+    CUBAR_TRY(result);
+    bytes = std::min(bytes, std::uint64_t{before > after ? before - after : 0});
+    return CUDA_SUCCESS;
+}
+
 }  // namespace
+
+std::uint64_t measure_context(const Driver& driver, int ordinal) {
+    CUdevice device = 0;
+    CUcontext first = nullptr;
+    if (ask(driver.cuDeviceGet, &device, ordinal) != CUDA_SUCCESS ||
+        ask(driver.cuDevicePrimaryCtxRetain, &first, device) != CUDA_SUCCESS) {
+        return 0;
+    }
+    std::uint64_t bytes = ~std::uint64_t{0};
+    bool good = true;
+    for (int i = 0; good && i < kMeasurements; ++i) {
+        good = ask(driver.cuCtxSetCurrent, first) == CUDA_SUCCESS &&
+               measure_another(driver, device, bytes) == CUDA_SUCCESS;
+    }
+    ask(driver.cuDevicePrimaryCtxRelease_v2, device);
+    return good ? bytes : 0;
+}
 
 std::string gather_facts(const Driver& driver, const char* driver_in_words, Facts& facts) {
     facts = {};

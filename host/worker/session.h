@@ -51,7 +51,8 @@ public:
         /// The driver counts this process's memory alone, as softgpu does: what other sessions of
         /// the VM hold is then the ledger's to know.
         bool counts_own_memory_only = false;
-        bool fences = true;  ///< as in WorkerArguments
+        bool fences = true;                        ///< as in WorkerArguments
+        std::vector<std::uint64_t> context_bytes;  ///< as in WorkerArguments
     };
     explicit Session(const Parts& parts);
     Session(const Session&) = delete;
@@ -73,6 +74,11 @@ public:
     /// later, where it refuses. An empty charge: refused.
     Allocations::Charge charge(CUdevice device, std::uint64_t bytes);
     ImageStore& images() { return images_; }
+    /// What a new context on the device is charged for, beside what is allocated in it.
+    std::uint64_t context_bytes(CUdevice device) const {
+        const auto index = static_cast<std::size_t>(device);
+        return index < parts_.context_bytes.size() ? parts_.context_bytes[index] : 0;
+    }
 
     /// What was issued to the driver, for the line that cubard logs when the session ends.
     struct Work {

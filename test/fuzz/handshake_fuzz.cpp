@@ -65,24 +65,26 @@ void talk(std::span<const std::byte> packets) {
     }
 }
 
-/// Facts are large: the input is laid over ones that are good.
+/// A report is large: the input is laid over one that is good.
 void probe(std::span<const std::byte> input) {
-    cubar::Facts facts{};
-    facts.driver_version = 13000;
-    facts.device_count = 2;
-    facts.device[0].total_bytes = facts.device[1].total_bytes = kQuota;
-    std::vector<std::byte> bytes(sizeof facts);
-    std::memcpy(bytes.data(), &facts, sizeof facts);
-    require(decode_facts(bytes).has_value());
+    ProbeReport report{};
+    report.facts.driver_version = 13000;
+    report.facts.device_count = 2;
+    report.facts.device[0].total_bytes = report.facts.device[1].total_bytes = kQuota;
+    std::vector<std::byte> bytes(sizeof report);
+    std::memcpy(bytes.data(), &report, sizeof report);
+    require(decode_report(bytes).has_value());
     std::copy_n(input.begin(), std::min(input.size(), bytes.size()), bytes.begin());
-    if (const auto read = decode_facts(bytes)) {
-        require(read->device_count <= cubar::kMaxDevices);
-        require(std::memchr(read->host_driver, 0, sizeof read->host_driver) != nullptr);
-        for (std::uint32_t i = 0; i < read->device_count; ++i) {
-            require(std::memchr(read->device[i].name, 0, sizeof read->device[i].name) != nullptr);
+    if (const auto read = decode_report(bytes)) {
+        const cubar::Facts& facts = read->facts;
+        require(facts.device_count <= cubar::kMaxDevices);
+        require(std::memchr(facts.host_driver, 0, sizeof facts.host_driver) != nullptr);
+        for (std::uint32_t i = 0; i < facts.device_count; ++i) {
+            require(std::memchr(facts.device[i].name, 0, sizeof facts.device[i].name) != nullptr);
+            require(read->context_bytes[i] < facts.device[i].total_bytes);
         }
     }
-    require(!decode_facts(input.first(std::min(input.size(), sizeof facts - 1))));
+    require(!decode_report(input.first(std::min(input.size(), sizeof report - 1))));
 }
 
 }  // namespace

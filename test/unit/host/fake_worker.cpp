@@ -24,6 +24,7 @@
 
 #include "cubar/layout.h"
 #include "host/common/control_client.h"
+#include "host/common/probe_report.h"
 #include "host/common/worker_arguments.h"
 
 namespace {
@@ -35,13 +36,15 @@ int probe(const WorkerArguments& arguments) {
         constexpr std::string_view kReason = "no driver is here\n";
         return ::write(STDERR_FILENO, kReason.data(), kReason.size()) < 0 ? 2 : 1;
     }
-    cubar::Facts facts{};
+    ProbeReport report{};
+    cubar::Facts& facts = report.facts;
     facts.driver_version = 13000;
     facts.device_count = 1;
     std::strcpy(facts.host_driver, arguments.gpu == Gpu::kNvidia ? "NVIDIA fake" : "fake");
     std::strcpy(facts.device[0].name, "Fake GPU");
     facts.device[0].total_bytes = std::uint64_t{4} << 30;
-    return ::write(arguments.output_fd, &facts, sizeof facts) == sizeof facts ? 0 : 1;
+    report.context_bytes[0] = std::uint64_t{300} << 20;
+    return ::write(arguments.output_fd, &report, sizeof report) == sizeof report ? 0 : 1;
 }
 
 std::string_view environment(const char* name) {

@@ -148,6 +148,7 @@ TEST_CASE("the arguments of a worker survive the way") {
     const WorkerArguments sent{.gpu = Gpu::kNull,
                                .driver = "/a b/libcuda.so.1",
                                .fences = false,
+                               .context_bytes = {7, 0},
                                .cache = "/c d",
                                .control_fd = 3};
     std::vector<std::string> words = sent.to_strings();
@@ -161,10 +162,14 @@ TEST_CASE("the arguments of a worker survive the way") {
     CHECK(read->driver == sent.driver);
     CHECK_FALSE(read->fences);
     CHECK(read->cache == sent.cache);
+    CHECK(read->context_bytes == sent.context_bytes);
     CHECK(read->control_fd == 3);
-    char wrong[] = "--control-fd=-1";
-    pointers.push_back(wrong);
-    CHECK_FALSE(WorkerArguments::parse(pointers));
+    for (std::string wrong :
+         {"--control-fd=-1", "--context-bytes=", "--context-bytes=1,", "--else"}) {
+        pointers.push_back(wrong.data());
+        CHECK_FALSE(WorkerArguments::parse(pointers));
+        pointers.pop_back();
+    }
 }
 
 }  // namespace

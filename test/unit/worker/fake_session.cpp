@@ -65,7 +65,7 @@ void FakeCubard::run() {
     }
 }
 
-FakeSession::FakeSession(std::uint64_t quota, bool fences)
+FakeSession::FakeSession(std::uint64_t quota, bool fences, std::uint64_t context_bytes)
     : cubard(quota), output_(shared_output()) {
     memory_ = transport::Descriptor(memfd_create("worker-test", MFD_CLOEXEC));
     REQUIRE(ftruncate(memory_.get(), sizeof(Channel) + kArenaBytes) == 0);
@@ -93,7 +93,8 @@ FakeSession::FakeSession(std::uint64_t quota, bool fences)
                                     .control = *control_client_,
                                     .arena = *arena_,
                                     .output = output_,
-                                    .fences = fences});
+                                    .fences = fences,
+                                    .context_bytes = {context_bytes}});
     offload_.emplace();
     pulse_.emplace(control(), [this] { return offload_->running() != 0; });
     ring_.emplace(control(), channel_->ring, transport::WaitPolicy::kLocal, doorbell_.get());

@@ -48,7 +48,8 @@ public:
     static constexpr std::uint64_t kQuota = 1 << 20;
     static constexpr std::uint64_t kArenaBytes = 4 * kGranuleBytes;
 
-    explicit FakeSession(std::uint64_t quota = kQuota, bool fences = true);
+    explicit FakeSession(std::uint64_t quota = kQuota, bool fences = true,
+                         std::uint64_t context_bytes = 0);
     ~FakeSession();
     FakeSession(const FakeSession&) = delete;
     FakeSession& operator=(const FakeSession&) = delete;

@@ -22,7 +22,6 @@ enum class Return : std::uint32_t {
     kVersionMismatch = 18,
     kMemory = 20,
     kArgumentVersionMismatch = 25,
-    kUnknown = 999,
 };
 
 /// An opaque handle.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 
 #include "cubar/described_version.h"
 #include "nvml/functions.h"
@@ -27,6 +28,40 @@ std::string_view driver_version(const Facts& facts) {
     return words.starts_with("cubar softgpu") ? "580.00" : std::string_view{};
 }
 
+/// Also of what only NVIDIA's NVML returns: a program may ask for the words of any number.
+constexpr const char* kWords[] = {
+    "Success",
+    "Uninitialized",
+    "Invalid Argument",
+    "Not Supported",
+    "Insufficient Permissions",
+    "Already Initialized",
+    "Not Found",
+    "Insufficient Size",
+    "Insufficient External Power",
+    "Driver Not Loaded",
+    "Timeout",
+    "Interrupt Request Issue",
+    "NVML Shared Library Not Found",
+    "Function Not Found",
+    "Corrupted infoROM",
+    "GPU is lost",
+    "GPU requires reset",
+    "The operating system has blocked the request",
+    "Driver/library version mismatch",
+    "In use by another client",
+    "Insufficient Memory",
+    "No data",
+    "vGPU ECC not supported",
+    "Insufficient resources",
+    "Frequency not supported",
+    "Argument version mismatch",
+    "Deprecated",
+    "Not ready",
+    "GPU not found",
+    "Invalid state",
+};
+
 }  // namespace
 
 NVML_API nvmlInit() {
@@ -46,37 +81,8 @@ NVML_API nvmlShutdown() {
 }
 
 const char* nvmlErrorString(Return result) {
-    switch (result) {
-        case Return::kSuccess:
-            return "Success";
-        case Return::kUninitialized:
-            return "Uninitialized";
-        case Return::kInvalidArgument:
-            return "Invalid Argument";
-        case Return::kNotSupported:
-            return "Not Supported";
-        case Return::kNoPermission:
-            return "Insufficient Permissions";
-        case Return::kNotFound:
-            return "Not Found";
-        case Return::kInsufficientSize:
-            return "Insufficient Size";
-        case Return::kDriverNotLoaded:
-            return "Driver Not Loaded";
-        case Return::kTimeout:
-            return "Timeout";
-        case Return::kGpuIsLost:
-            return "GPU is lost";
-        case Return::kVersionMismatch:
-            return "Driver/library version mismatch";
-        case Return::kMemory:
-            return "Insufficient Memory";
-        case Return::kArgumentVersionMismatch:
-            return "Argument version mismatch";
-        case Return::kUnknown:
-            break;
-    }
-    return "Unknown Error";
+    const auto number = static_cast<std::size_t>(result);
+    return number < std::size(kWords) ? kWords[number] : "Unknown Error";
 }
 
 NVML_API nvmlSystemGetDriverVersion(char* text, unsigned bytes) {

@@ -54,14 +54,14 @@ class PciInfo(ctypes.Structure):
 class Cubard:
     """A private cubard with its socket."""
 
-    def __init__(self, *settings):
+    def __init__(self, *settings, gpu="soft"):
         self.directory = tempfile.TemporaryDirectory(prefix="cubar-nvml-")
         path = self.directory.name + "/socket"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             ready.bind(self.directory.name + "/notify")
             ready.settimeout(LIMIT)
             self.process = subprocess.Popen(
-                [CUBARD, "--gpu", "soft", "--local", path, "--bar", "64MiB", "--channels", "4",
+                [CUBARD, "--gpu", gpu, "--local", path, "--bar", "64MiB", "--channels", "4",
                  *settings], env=dict(os.environ, NOTIFY_SOCKET=self.directory.name + "/notify"),
                 stderr=subprocess.DEVNULL)
             assert b"READY=1" in ready.recv(200)

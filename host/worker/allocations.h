@@ -17,8 +17,7 @@ class ControlClient;
 /// The ledger counts device memory that the guest asks for, variables of the code that it loads
 /// among it, the bytes of that code as an estimate of what it occupies, what contexts take for
 /// themselves, as a probe measured it, and what a limit takes that the guest has set (stack, heap,
-/// printf's buffer). Local memory of kernels beyond the stack is in no ledger; it shows in the
-/// driver's own cuMemGetInfo.
+/// printf's buffer), and local memory of the kernels that it launches.
 class Allocations {
 public:
     explicit Allocations(ControlClient& control) : control_(control) {}

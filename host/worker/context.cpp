@@ -22,6 +22,7 @@ CUresult adopt_context(Session& session, CUcontext context, CUdevice device, boo
         object.fence = kNoFence;
         object.blocking_streams.store(0, std::memory_order_relaxed);
         object.legacy = {};
+        object.local_bytes.store(0, std::memory_order_relaxed);
     });
     if (!out) return CUDA_ERROR_OUT_OF_MEMORY;
     if (const CUresult error = session.make_current(out); error != CUDA_SUCCESS) {

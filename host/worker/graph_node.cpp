@@ -8,6 +8,7 @@
 #include "cubar/host/dispatch.h"
 #include "host/worker/arena_view.h"
 #include "host/worker/graph_memory.h"
+#include "host/worker/local_memory.h"
 #include "host/worker/session.h"
 #include "host/worker/try.h"
 #include "transport/ring_consumer.h"
@@ -48,16 +49,15 @@ private:
 CUresult NodeParameters::read_kernel(Session& session) {
     node::Kernel kernel;
     if (!take(kernel)) return CUDA_ERROR_INVALID_VALUE;
-    const FunctionObject* object = session.functions.find(kernel.function);
+    FunctionObject* object = session.functions.find(kernel.function);
     if (object == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     const std::uint32_t needed =
-        std::atomic_ref(const_cast<FunctionObject*>(object)->parameter_bytes)
-            .load(std::memory_order_relaxed);
-    // The driver reads the kernel's whole block, whatever size it is told.
-    if (kernel.parameter_bytes != bytes_.size() ||
-        (needed != kUnknownBytes && needed > bytes_.size())) {
+        std::atomic_ref(object->parameter_bytes).load(std::memory_order_relaxed);
+    // As in launches: the driver reads the kernel's whole block, whatever size it is told.
+    if (kernel.parameter_bytes != bytes_.size() || needed > bytes_.size()) {
         return CUDA_ERROR_INVALID_VALUE;
     }
+    CUBAR_TRY(charge_local_memory(session, object->context, *object));
     CUDA_KERNEL_NODE_PARAMS_v3& out = all_.kernel;
     out.func = object->function;
     out.gridDimX = kernel.grid[0];

@@ -3,6 +3,7 @@
 
 #include "cubar/host/dispatch.h"
 #include "host/worker/launch_attributes.h"
+#include "host/worker/local_memory.h"
 #include "host/worker/session.h"
 #include "host/worker/try.h"
 #include "transport/ring_consumer.h"
@@ -21,17 +22,25 @@ std::uint32_t parameter_bytes_of(Object& object) {
     return std::atomic_ref(object.parameter_bytes).load(std::memory_order_relaxed);
 }
 
-CUresult find_callee(Session& session, FunctionHandle handle, Callee& out) {
+/// A library's kernel runs where its stream is.
+ContextHandle context_of(Session& session, const transport::Record& record) {
+    const StreamObject* stream = session.streams.find(StreamHandle(record.header().stream));
+    return stream != nullptr ? stream->context : ContextHandle(record.header().context);
+}
+
+/// Also has the ledger know of its local memory.
+CUresult find_callee(Session& session, const transport::Record& record, FunctionHandle handle,
+                     Callee& out) {
     if (handle.kind() == Kind::kKernel) {
         KernelObject* kernel = session.kernels.find(KernelHandle(handle.bits()));
         if (kernel == nullptr) return CUDA_ERROR_INVALID_HANDLE;
         out = {reinterpret_cast<CUfunction>(kernel->kernel), parameter_bytes_of(*kernel)};
-        return CUDA_SUCCESS;
+        return charge_local_memory(session, context_of(session, record), *kernel);
     }
     FunctionObject* function = session.functions.find(handle);
     if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     out = {function->function, parameter_bytes_of(*function)};
-    return CUDA_SUCCESS;
+    return charge_local_memory(session, function->context, *function);
 }
 
 /// A parameter block as CUDA's `extra` names it.
@@ -52,7 +61,7 @@ private:
 };
 
 /// The driver reads a kernel's whole block, whatever size it is told, so all of it must be there.
-/// A block whose size was never asked for may be any.
+/// None is enough where the size was never asked for.
 bool enough(const Callee& callee, std::span<const std::byte> block) {
     return callee.parameter_bytes <= block.size();
 }
@@ -63,7 +72,7 @@ CUresult handle_cuLaunchKernel(Session& session, const transport::Record& record
                                const wire::cuLaunchKernel::Request& request,
                                std::span<const std::byte> payload, wire::cuLaunchKernel::Reply&) {
     Callee callee;
-    CUBAR_TRY(find_callee(session, request.function, callee));
+    CUBAR_TRY(find_callee(session, record, request.function, callee));
     if (!enough(callee, payload)) return CUDA_ERROR_INVALID_VALUE;
     CUstream stream = nullptr;
     CUBAR_TRY(session.resolve(StreamHandle(record.header().stream), stream));
@@ -81,7 +90,7 @@ CUresult handle_cuLaunchKernelEx(Session& session, const transport::Record& reco
                                  std::span<const std::byte> payload,
                                  wire::cuLaunchKernelEx::Reply&) {
     Callee callee;
-    CUBAR_TRY(find_callee(session, request.function, callee));
+    CUBAR_TRY(find_callee(session, record, request.function, callee));
     CUstream stream = nullptr;
     CUBAR_TRY(session.resolve(StreamHandle(record.header().stream), stream));
     LaunchAttributes attributes;

@@ -3,29 +3,13 @@
 #include <mutex>
 
 #include "cubar/host/dispatch.h"
+#include "host/worker/charge_keys.h"
+#include "host/worker/local_memory.h"
 #include "host/worker/session.h"
 #include "host/worker/try.h"
 #include "transport/ring_consumer.h"
 
 namespace cubar::host {
-namespace {
-
-// Above the kinds of handles and above every device address.
-constexpr unsigned kKeyShift = 60;
-
-/// The stack is there for each thread that the device can hold at once.
-CUresult threads_of(const Driver& driver, CUdevice device, std::uint64_t& threads) {
-    int processors = 0;
-    int each = 0;
-    CUBAR_TRY(ask(driver.cuDeviceGetAttribute, &processors,
-                  CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device));
-    CUBAR_TRY(ask(driver.cuDeviceGetAttribute, &each,
-                  CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR, device));
-    threads = static_cast<std::uint64_t>(processors) * static_cast<std::uint64_t>(each);
-    return CUDA_SUCCESS;
-}
-
-}  // namespace
 
 CUresult handle_cuCtxSetLimit(Session& session, const transport::Record& record,
                               const wire::cuCtxSetLimit::Request& request,
@@ -38,7 +22,8 @@ CUresult handle_cuCtxSetLimit(Session& session, const transport::Record& record,
     CUBAR_TRY(session.device_of(context, device));
     switch (request.limit) {
         case CU_LIMIT_STACK_SIZE:
-            CUBAR_TRY(threads_of(driver, device, copies));
+            // For each thread that the device can hold at once.
+            CUBAR_TRY(resident_threads(driver, device, copies));
             break;
         case CU_LIMIT_PRINTF_FIFO_SIZE:
         case CU_LIMIT_MALLOC_HEAP_SIZE:
@@ -46,7 +31,7 @@ CUresult handle_cuCtxSetLimit(Session& session, const transport::Record& record,
         default:
             return ask(driver.cuCtxSetLimit, limit, request.value);
     }
-    const std::uint64_t key = context.bits() | (std::uint64_t{request.limit} + 1) << kKeyShift;
+    const std::uint64_t key = limit_key(context, request.limit);
     const auto charge = [&](std::uint64_t value) {
         std::uint64_t bytes = 0;
         return !__builtin_mul_overflow(value, copies, &bytes) &&

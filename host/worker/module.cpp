@@ -56,23 +56,20 @@ CUresult handle_cuModuleUnload(Session& session, const transport::Record&,
     return ask(session.driver().cuModuleUnload, module);
 }
 
-CUresult handle_cuModuleGetFunction(Session& session, const transport::Record& record,
+CUresult handle_cuModuleGetFunction(Session& session, const transport::Record&,
                                     const wire::cuModuleGetFunction::Request& request,
                                     std::span<const std::byte> payload,
                                     wire::cuModuleGetFunction::Reply& reply) {
     const ModuleObject* module = session.modules.find(request.module);
     if (module == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    const bool prints = module->prints;
+    const ModuleObject facts = *module;
     const std::string name(reinterpret_cast<const char*>(payload.data()), payload.size());
     CUfunction function = nullptr;
-    CUBAR_TRY(ask(session.driver().cuModuleGetFunction, &function, module->module, name.c_str()));
-    CUBAR_TRY(tell_function(session, function, prints, reply));
-    reply.function = session.handle_of(function, {function,
-                                                  request.module,
-                                                  {},
-                                                  ContextHandle(record.header().context),
-                                                  prints,
-                                                  reply.parameter_bytes});
+    CUBAR_TRY(ask(session.driver().cuModuleGetFunction, &function, facts.module, name.c_str()));
+    CUBAR_TRY(tell_function(session, function, facts.prints, reply));
+    reply.function = session.handle_of(
+        function,
+        {function, request.module, {}, facts.context, facts.prints, reply.parameter_bytes});
     return reply.function ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 

@@ -30,6 +30,7 @@ struct ContextObject {
     std::uint32_t fence = kNoFence;                  ///< of the context's legacy stream
     std::atomic<std::uint32_t> blocking_streams{0};  ///< others that the legacy stream waits for
     FenceState legacy;
+    std::atomic<std::uint64_t> local_bytes{0};  ///< of each thread, charged (local_memory.h)
 };
 
 struct StreamObject {
@@ -63,6 +64,8 @@ struct KernelObject {
     LibraryHandle library;
     bool prints = false;
     std::uint32_t parameter_bytes = kUnknownBytes;  ///< by std::atomic_ref once shared
+    /// By std::atomic_ref: what local_memory.cpp remembers; 0: nothing yet.
+    std::uint64_t local_memory = 0;
 };
 
 struct FunctionObject {
@@ -72,6 +75,7 @@ struct FunctionObject {
     ContextHandle context;
     bool prints = false;
     std::uint32_t parameter_bytes = kUnknownBytes;  ///< as in KernelObject
+    std::uint64_t local_memory = 0;                 ///< as in KernelObject
 };
 
 }  // namespace cubar::host

@@ -9,7 +9,13 @@ import stat
 import subprocess
 from pathlib import Path
 
-RECORDED = ("systemctl", "udevadm", "deb-systemd-invoke")
+RECORDED = ("systemctl", "udevadm", "deb-systemd-invoke", "deb-systemd-helper")
+# Makes the groups that a file of sysusers.d names.
+SYSUSERS = r"""
+case $1 in /*) file=$1 ;; *) file=/usr/lib/sysusers.d/$1 ;; esac
+for group in $(sed -n 's/^g \([a-z-]*\) .*/\1/p' "$file"); do
+    grep -q "^$group:" /etc/group || echo "$group:x:900:" >>/etc/group
+done"""
 # What other packages of every distribution have, and so neither comes nor goes with ours.
 DISTRIBUTION = ("usr/sbin", "usr/lib/systemd/system", "usr/lib/udev/rules.d", "usr/lib/sysusers.d",
                 "usr/share/doc", "usr/share/man/man1", "usr/share/man/man5", "usr/share/man/man8",
@@ -35,7 +41,7 @@ class MadeUpRoot:
     def __init__(self, directory, systemd=True):
         self.path = Path(directory)
         for name in ("bin", "usr/bin", "dev", "etc", "run", "sys/bus/pci/devices", "tmp",
-                     "usr/lib", "usr/local/lib", "var/lib", "var/tmp"):
+                     "usr/lib", "usr/local/lib", "var/cache", "var/lib", "var/tmp"):
             (self.path / name).mkdir(parents=True, exist_ok=True)
         for name in DISTRIBUTION:
             (self.path / name).mkdir(parents=True)
@@ -48,7 +54,7 @@ class MadeUpRoot:
             shutil.copy(name, self / name)
         for name in RECORDED:
             self.program(name, "")
-        self.program("systemd-sysusers", "grep -q ^cubar: /etc/group || echo cubar:x:900: >>/etc/group")
+        self.program("systemd-sysusers", SYSUSERS)
         self.program("groupdel", 'sed -i "/^$1:/d" /etc/group')
         self.program("getent", 'grep "^$2:" "/etc/$1"')
         (self.path / "etc/group").write_text("root:x:0:\n", encoding="utf-8")

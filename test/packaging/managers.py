@@ -12,7 +12,11 @@ def build(*command):
                    stderr=subprocess.STDOUT)
 
 
-DEPENDENCIES = ("libc6", "passwd", "systemd")
+def dependencies(package):
+    """What a .deb needs, the first of each choice."""
+    field = subprocess.run(["dpkg-deb", "-f", package, "Depends"], check=True, stdout=subprocess.PIPE,
+                           text=True).stdout
+    return {choice.split()[0] for choice in field.split(",") if choice.strip()}
 
 
 class Dpkg:
@@ -22,17 +26,21 @@ class Dpkg:
         self.root = MadeUpRoot(directory, systemd)
         for name in ("info", "updates", "triggers"):
             (self.root / "var/lib/dpkg" / name).mkdir(parents=True)
-        # dpkg runs no trigger of a package whose dependencies are missing.
-        (self.root / "var/lib/dpkg/status").write_text("".join(
-            f"Package: {name}\nStatus: install ok installed\nMaintainer: A <a@b.example>\n"
-            f"Architecture: amd64\nVersion: 999\nDescription: made up\n\n" for name in DEPENDENCIES),
-            encoding="utf-8")
+        (self.root / "var/lib/dpkg/status").touch()
+        self.there = set()
         os.environ["PATH"] += ":/usr/sbin:/sbin"
 
     def _dpkg(self, *words):
         return as_root("dpkg", f"--root={self.root.path}", "--log=/dev/null", *words)
 
     def install(self, package):
+        # dpkg configures no package, and runs no trigger of one, whose dependencies are missing.
+        missing = dependencies(package) - self.there
+        self.there |= missing
+        with (self.root / "var/lib/dpkg/status").open("a", encoding="utf-8") as status:
+            status.writelines(
+                f"\nPackage: {name}\nStatus: install ok installed\nMaintainer: A <a@b.example>\n"
+                "Architecture: amd64\nVersion: 999\nDescription: made up\n" for name in missing)
         return self._dpkg("-i", package)
 
     def remove(self, name):

@@ -16,7 +16,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "test" / "abi")]
 
 import package  # noqa: E402
 from elf import Library  # noqa: E402
-from managers import Dpkg, Rpm  # noqa: E402
+from managers import Dpkg, Rpm, dependencies  # noqa: E402
 
 LIBRARY = "/usr/lib/cubar/libcuda.so.1"
 LINK = "usr/lib/ollama/libcuda.so.1"
@@ -128,6 +128,11 @@ class Contents(unittest.TestCase):
         self.assertNotRegex(scripts, "shlibs|ldconfig")
         self.assertNotIn("ldconfig", output("rpm", "-qp", "--scripts", PACKAGES["rpm"]))
 
+    def test_what_the_scripts_call_is_needed(self):
+        """systemd-sysusers and groupdel; RPM's scripts go on without."""
+        for kind in ("deb", "host deb"):
+            self.assertLessEqual({"passwd", "systemd"}, dependencies(PACKAGES[kind]), kind)
+
     def test_programs_need_libc_alone(self):
         with tempfile.TemporaryDirectory() as directory:
             subprocess.run(["dpkg-deb", "-x", PACKAGES["deb"], directory], check=True)
@@ -220,7 +225,7 @@ class Life:
         manager.install(self.ollama("1.0"))
         manager.install(self.package)
         root.calls()
-        manager.install(self.newer())
+        manager.install(self.newer(self.package))
         self.assert_linked(root)
         self.assertTrue((root / DROP_IN).exists())
         self.assertIn("cubar:", (root / "etc/group").read_text(encoding="utf-8"))
@@ -243,11 +248,44 @@ class Life:
         self.go(manager)
 
 
+    def test_host_comes_is_upgraded_and_goes_without_a_trace(self):
+        manager, root = self.begin()
+        package, configuration = PACKAGES["host " + self.manager.kind], root / "etc/cubar/cubard.toml"
+        before = root.snapshot()
+        manager.install(package)
+        self.assertIn("cubar-admin:", (root / "etc/group").read_text(encoding="utf-8"))
+        self.assert_called(root, self.host_begins)
+        own = configuration.read_text(encoding="utf-8")
+        configuration.write_text(own + "# mine\n", encoding="utf-8")
+        manager.install(self.newer(package))
+        self.assertIn("# mine", configuration.read_text(encoding="utf-8"))
+        self.assert_called(root, self.host_goes_on)
+        configuration.write_text(own, encoding="utf-8")
+        # systemd makes it when cubard starts.
+        (root / "var/cache/cubar/vm").mkdir(parents=True)
+        manager.remove("cubar-host")
+        self.assert_called(root, self.host_ends)
+        if manager.purge:
+            manager.purge("cubar-host")
+        root.calls()
+        self.assert_same(before, root)
+
+    def assert_called(self, root, patterns):
+        """Both units, or cubard's service, in calls of these forms."""
+        calls = "\n".join(root.calls())
+        for pattern in patterns:
+            self.assertRegex(calls, f"(?m)^{pattern}")
+
+
 class LifeOfDeb(Life, unittest.TestCase):
     manager = Dpkg
+    host_begins = ("deb-systemd-helper enable cubard.service", "deb-systemd-helper enable cubard.socket",
+                   "deb-systemd-invoke start cubard.service cubard.socket")
+    host_goes_on = ("deb-systemd-invoke restart cubard.service",)
+    host_ends = ("deb-systemd-invoke stop cubard.service cubard.socket",)
 
-    def newer(self):
-        return Dpkg.newer(self.directory, self.package)
+    def newer(self, package):
+        return Dpkg.newer(self.directory, package)
 
     def test_configuration_stays_until_the_purge(self):
         manager, root = self.begin()
@@ -262,10 +300,15 @@ class LifeOfDeb(Life, unittest.TestCase):
 
 class LifeOfRpm(Life, unittest.TestCase):
     manager = Rpm
+    host_begins = ("systemctl --no-reload preset cubard.service", "systemctl --no-reload preset cubard.socket")
+    host_goes_on = ("systemctl try-restart cubard.service",)
+    host_ends = ("systemctl --no-reload disable --now cubard.service",
+                 "systemctl --no-reload disable --now cubard.socket")
 
-    def newer(self):
+    def newer(self, older):
         made = package.make(cuda, self.directory / "newer", ("rpm",), release="2")
-        return next(path for path in made if path.name.startswith("cubar-ollama"))
+        name = output("rpm", "-qp", "--qf", "%{NAME}", older)
+        return next(path for path in made if path.name.startswith(name))
 
 
 if __name__ == "__main__":

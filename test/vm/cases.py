@@ -5,6 +5,7 @@ The bench: `guest`, `cubard`, `reference` (runs a program directly on the host's
 `path_of` (a program's path in the guest).
 """
 
+import json
 import re
 import time
 from contextlib import contextmanager
@@ -211,6 +212,18 @@ def lockdown(bench):
     refused(bench, "cudaErrorNoDevice", log="lockdown")
 
 
+def doctor_names_lockdown(bench):
+    """By the kernel's word, and by what the device's files answer."""
+    mount = "mount -t securityfs securityfs /sys/kernel/security"
+    for prepare in ("true", mount):
+        job = bench.guest.call(f"{prepare} && {bench.path_of('cubar-doctor')} --json", "root")
+        expect(job.code == 1, f"cubar-doctor ended with {job.code}: {job.said()}")
+        found = [finding for finding in json.loads(job.output())["findings"]
+                 if (finding["check"], finding["health"]) == ("lockdown", "bad")]
+        expect(found and all("Secure Boot" in finding["mend"] for finding in found),
+               f"cubar-doctor does not name it: {job.said()}")
+
+
 # In this order, all in one boot; the last ones disturb the most.
 SHARED_BOOT = (
     lspci_is_undisturbed,
@@ -226,4 +239,4 @@ SHARED_BOOT = (
     daemon_is_restarted,
     daemon_is_killed,
 )
-LOCKED_BOOT = (lockdown,)
+LOCKED_BOOT = (lockdown, doctor_names_lockdown)

@@ -30,7 +30,7 @@ class Bench:
         self.directory = directory
         self.cubard = Cubard(directory, arguments.cubard, arguments.softgpu)
         self.programs = {path.name: path
-                         for path in (*arguments.programs, arguments.client, arguments.smi)}
+                         for path in (*arguments.programs, arguments.client, arguments.smi, arguments.doctor)}
         self.guest = None
 
     def boot(self, initramfs, vmlinux, append=""):
@@ -76,6 +76,7 @@ def main():
     parser.add_argument("--softgpu", type=absolute, required=True, help="the host's libcuda.so.1")
     parser.add_argument("--client", type=absolute, required=True)
     parser.add_argument("--smi", type=absolute, required=True, help="cubar-smi")
+    parser.add_argument("--doctor", type=absolute, required=True, help="cubar-doctor")
     parser.add_argument("--cuda-libraries", required=True, help="directory of libcudart.so.13")
     parser.add_argument("programs", nargs="*", type=absolute, help="conformance programs")
     arguments = parser.parse_args()
